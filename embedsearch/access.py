@@ -1,0 +1,110 @@
+"""The way into a collection's folder: one connection to read, one writer at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from embedsearch.errors import LockedError, NotFoundError, StorageError, StoreError
+from embedsearch.store.database import (
+    DATABASE_NAME,
+    migrate,
+    open_database,
+    plain_errors,
+    schema_is_current,
+)
+from embedsearch.store.lock import writer_lock
+
+MIGRATION_WAIT_S = 5.0
+
+
+class Access:
+    """A collection's folder and its database, opened.
+
+    Reading is guarded by a lock of this process, so threads may share one instance; it takes no
+    lock against other processes. Writing takes the collection's writer lock and a connection of
+    its own, so that searches go on meanwhile.
+    """
+
+    def __init__(self, folder: Path, db: Database, *, read_only: bool) -> None:
+        self.folder = folder
+        self.read_only = read_only
+        self._db = db
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: str | Path, *, read_only: bool, create: bool) -> Access:
+        """Opens the collection in the folder `path`; makes it when it is new and `create` is set.
+
+        Raises NotFoundError, CorruptStoreError, NewerStoreError, StorageError, StoreError.
+        """
+        folder = Path(path).expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder} is a file; a collection is a folder")
+        if not (read_only or create) and not (folder / DATABASE_NAME).is_file():
+            raise NotFoundError(
+                f"there is no collection in {folder}; make one with `embedsearch index PATH`"
+            )
+        with plain_errors(folder):
+            if not read_only:
+                folder.mkdir(parents=True, exist_ok=True)
+            folder = folder.resolve()
+        db = open_database(folder, read_only=read_only)
+        try:
+            if not read_only:
+                _bring_up_to_date(db, folder)
+        except BaseException:
+            db.close()
+            raise
+        return cls(folder, db, read_only=read_only)
+
+    def close(self) -> None:
+        """Lets go of the database. Calling it again does nothing."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """One consistent picture of the database for as long as the block lasts."""
+        with self._lock, plain_errors(self.folder / DATABASE_NAME):
+            if self._db.conn.in_transaction:
+                yield self._db
+                return
+            self._db.execute("BEGIN")
+            try:
+                yield self._db
+            finally:
+                self._db.rollback()
+
+    @contextmanager
+    def writing(self) -> Iterator[Database]:
+        """The database for writing; LockedError at once when another process has the lock."""
+        if self.read_only:
+            raise StorageError(f"{self.folder} was opened read-only; open it again for writing")
+        with plain_errors(self.folder / DATABASE_NAME), writer_lock(self.folder):
+            db = open_database(self.folder, read_only=False)
+            try:
+                yield db
+            finally:
+                db.close()
+
+
+def _bring_up_to_date(db: Database, folder: Path) -> None:
+    """Applies pending migrations; waits a moment for another process that is at it."""
+    deadline = time.monotonic() + MIGRATION_WAIT_S
+    while True:
+        with plain_errors(folder / DATABASE_NAME):
+            if schema_is_current(db):
+                return
+            try:
+                with writer_lock(folder):
+                    migrate(db)
+            except LockedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)

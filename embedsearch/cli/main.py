@@ -1,0 +1,75 @@
+"""Running a command: exit codes, errors as one line, interruption."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from embedsearch.cli.terminal import plain
+from embedsearch.errors import EmbedSearchError
+
+DONE, NOTHING_FOUND, WRONG_USE, INTERNAL, INTERRUPTED = 0, 1, 2, 70, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0 done, 1 nothing found, 2 wrong use or bad
+    input, 70 a bug, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Remark())
+    logging.getLogger("embedsearch").addHandler(handler)
+    try:
+        return _run(arguments)
+    except EmbedSearchError as error:
+        return _fail(str(error), WRONG_USE)
+    except KeyboardInterrupt:
+        return _fail(
+            "interrupted; what was done is kept, the same command goes on from there", INTERRUPTED
+        )
+    except BrokenPipeError:
+        # The reader of our output went away: not our error. Python must not try to flush again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if os.environ.get("EMBEDSEARCH_DEBUG"):
+            raise
+        return _fail(
+            f"this is a bug: {type(error).__name__}: {error} (EMBEDSEARCH_DEBUG=1 shows where)",
+            INTERNAL,
+        )
+    finally:
+        logging.getLogger("embedsearch").removeHandler(handler)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    import typer
+    from typer.main import get_command
+
+    from embedsearch.cli.app import app
+
+    try:
+        outcome = get_command(app).main(
+            args=None if arguments is None else list(arguments),
+            prog_name="embedsearch",
+            standalone_mode=False,
+        )
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except typer.TyperException as error:
+        return _fail(f"{error.format_message()} (see embedsearch --help)", error.exit_code)
+    if outcome == INTERRUPTED:
+        raise KeyboardInterrupt
+    return outcome if isinstance(outcome, int) else DONE
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"embedsearch: {plain(message)}", file=sys.stderr)
+    return code
+
+
+class _Remark(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"embedsearch: {plain(record.getMessage())}"

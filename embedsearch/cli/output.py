@@ -1,0 +1,136 @@
+"""What commands print: JSON for programs, text for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from embedsearch.cli.terminal import megabytes, plain
+from embedsearch.types import Hit, Skipped, SyncReport
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from embedsearch.status import Status
+
+SHOWN_SKIPPED = 20
+_UNREMARKABLE = ("hidden", "ignored")
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
+
+
+def remark(message: str) -> None:
+    """A line on stderr that is no part of the result."""
+    print(plain(message), file=sys.stderr)
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    return {
+        "rank": hit.rank,
+        "document_id": hit.document_id,
+        "score": hit.score,
+        "text": hit.text,
+        "start": hit.start,
+        "end": hit.end,
+        "title": hit.title,
+        "headings": list(hit.headings),
+        "path": hit.path,
+        "metadata": dict(hit.metadata),
+        "snippet": hit.snippet,
+        "highlights": [list(span) for span in hit.highlights],
+    }
+
+
+def print_hits(hits: Sequence[Hit]) -> None:
+    """Hits as a person likes to read them: what it is, where it stands, the passage."""
+    from rich.console import Console
+    from rich.padding import Padding
+
+    console = Console(highlight=False, soft_wrap=False)
+    for hit in hits:
+        console.print(_heading(hit))
+        console.print(Padding(_passage(hit), (0, 0, 1, 4)))
+
+
+def _heading(hit: Hit) -> Text:
+    from rich.text import Text
+
+    trail = list(dict.fromkeys(part for part in (hit.title, *hit.headings) if part))
+    line = Text(f"{hit.rank:>2}. ", style="bold")
+    line.append(plain(" › ".join(trail) or hit.document_id), style="bold cyan")
+    line.append(f"  {hit.score:.3f}", style="dim")
+    if trail:
+        line.append(f"\n    {plain(hit.document_id)}", style="dim")
+    return line
+
+
+def _passage(hit: Hit) -> Text:
+    from rich.text import Text
+
+    passage, last = Text(), 0
+    for start, end in hit.highlights:
+        passage.append(_squeezed(hit.snippet[last:start]))
+        passage.append(plain(hit.snippet[start:end]), style="bold yellow")
+        last = end
+    passage.append(_squeezed(hit.snippet[last:]))
+    return passage
+
+
+def _squeezed(text: str) -> str:
+    """Runs of white space as one blank, so that a passage reads as prose."""
+    blank = " "
+    inner = blank.join(plain(part) for part in text.split())
+    lead = blank if text[:1].isspace() else ""
+    tail = blank if text[-1:].isspace() and inner else ""
+    return lead + inner + tail
+
+
+def print_report(report: SyncReport, *, dry_run: bool = False) -> None:
+    """What a sync did, in a few lines."""
+    parts = [f"{report.added} added", f"{report.changed} changed", f"{report.removed} removed"]
+    parts.append(f"{report.unchanged} unchanged")
+    print(("would be: " if dry_run else "") + ", ".join(parts))
+    print(
+        f"{report.chunks} chunks, {report.embedded} embedded in {report.encoder_seconds:,.1f} s "
+        f"of {report.seconds:,.1f} s"
+    )
+    if report.truncated_tokens:
+        print(f"{report.truncated_tokens} tokens lie beyond what the model can see")
+
+
+def remark_skipped(skipped: Iterable[Skipped]) -> None:
+    """What was passed over: each thing that went wrong, and the rest as numbers."""
+    told, plainly = [], Counter[str]()
+    for entry in skipped:
+        if entry.reason.startswith(_UNREMARKABLE):
+            plainly[entry.reason] += 1
+        else:
+            told.append(entry)
+    for entry in told[:SHOWN_SKIPPED]:
+        remark(f"skipped {entry.path}: {entry.reason}")
+    if len(told) > SHOWN_SKIPPED:
+        remark(f"… and {len(told) - SHOWN_SKIPPED} more; --json lists them all")
+    for reason, times in plainly.most_common():
+        remark(f"skipped {times} × {reason}")
+
+
+def print_status(status: Status) -> None:
+    index = status.index
+    rows = {
+        "documents": f"{status.documents:,}",
+        "chunks": f"{status.chunks:,}",
+        "model": status.model or "none yet",
+        "fingerprint": (status.fingerprint or "none yet")[:16],
+        "engine": status.engine,
+        "index": f"{index.kind}, {index.vectors:,} vectors, generation {index.generation}, "
+        f"recall {index.recall:g}",
+        "size": megabytes(status.size_bytes),
+    }
+    for name, value in rows.items():
+        print(f"{name:<12} {plain(value)}")

@@ -1,0 +1,475 @@
+"""A collection: a folder with documents in it, kept in step, searched by meaning and by words."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from sqlite_utils import Database
+
+from embedsearch.access import Access
+from embedsearch.errors import InputError, LockedError, NotFoundError, StorageError
+from embedsearch.indexing import build_generation, stale_reason
+from embedsearch.ingest import Ingest
+from embedsearch.models import (
+    EncoderSlot,
+    adopt_model,
+    check_fingerprint,
+    load_encoder,
+    stored_model,
+)
+from embedsearch.plan import SyncConfig, plan_sync
+from embedsearch.status import Status, folder_size, read_status
+from embedsearch.store import documents as store
+from embedsearch.store.erase import empty_log, erase
+from embedsearch.store.filters import Where
+from embedsearch.store.settings import Model, active_model, get_setting, put_setting
+from embedsearch.store.sources import drop_empty_sources, forget_documents
+from embedsearch.store.vectors import drop_unused_vectors
+from embedsearch.sync import Sync, Upsert
+from embedsearch.text.chunking import ChunkingConfig
+from embedsearch.types import SILENT, Document, Encoder, Hit, Mode, Progress, SyncReport
+
+if TYPE_CHECKING:
+    from embedsearch.index import LiveIndex
+    from embedsearch.retrieval import By, Query, SearchConfig
+    from embedsearch.types import Vectors
+    from embedsearch.view import View
+
+log = logging.getLogger("embedsearch")
+
+
+class Collection:
+    """Documents, their chunks and vectors in one folder. Open one with `embedsearch.open`.
+
+    Searching takes no lock and sees what is committed. Writing takes the collection's one writer
+    lock for as long as the call lasts; LockedError at once when another process has it. One
+    instance may be shared by threads; it is not for use across a fork.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        model: str | Path | Encoder | None = None,
+        chunking: ChunkingConfig | None = None,
+    ) -> None:
+        self._access = access
+        self._encoder = EncoderSlot(model)
+        self._chunking = chunking
+        self._view: View | None = None
+        self._damage = ""
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        model: str | Path | Encoder | None = None,
+        chunking: ChunkingConfig | None = None,
+        read_only: bool = False,
+        create: bool = True,
+    ) -> Collection:
+        """Opens the collection in the folder `path`, and makes it when it is new.
+
+        Args:
+            model: name, folder or hub id of the encoder, or an `Encoder`. None: the one that the
+                collection was made with, the bundled all-MiniLM-L6-v2 for a new one.
+            chunking: how documents of a new collection are cut; that of one that exists is
+                changed by `reindex`.
+            read_only: for searching alone; works on a read-only disk. Nothing is made or mended.
+            create: False to raise NotFoundError where there is no collection.
+
+        Raises:
+            NotFoundError, CorruptStoreError, NewerStoreError, StorageError, StoreError: what is
+                there cannot be opened, and why.
+            FingerprintError: the collection's vectors were made by another model than `model`.
+            InputError: the collection's documents are cut in another way than `chunking` says.
+        """
+        access = Access.open(path, read_only=read_only, create=create)
+        collection = cls(access, model=model, chunking=chunking)
+        try:
+            with access.reading() as db:
+                collection._encoder.check(db)
+                collection._stored_chunking(db)
+        except BaseException:
+            access.close()
+            raise
+        return collection
+
+    @property
+    def folder(self) -> Path:
+        return self._access.folder
+
+    def close(self) -> None:
+        """Lets go of the database. Calling it again does nothing."""
+        self._access.close()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Writing
+
+    def sync(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        glob: str | None = None,
+        prune: bool = True,
+        dry_run: bool = False,
+        config: SyncConfig | None = None,
+        progress: Progress = SILENT,
+    ) -> SyncReport:
+        """Brings the collection in step with files and folders.
+
+        Files whose size and time are as they were are not opened, texts that are as they were are
+        not embedded again. Documents are committed batch by batch: an interrupted sync goes on
+        where it stopped. What cannot be read is passed over and reported.
+
+        Args:
+            paths: files and folders. `config`, when given, is used in place of the other options,
+                which are those of `SyncConfig`.
+
+        Raises NotFoundError for a path that does not exist, before anything is done.
+        """
+        config = config or SyncConfig(glob=glob, prune=prune, dry_run=dry_run)
+        if isinstance(paths, (str, Path)):
+            raise InputError("paths must be a list of paths, not a single one")
+        began = time.perf_counter()
+        roots = [Path(path).expanduser() for path in paths]
+        with self._access.writing() as db:
+            plan = plan_sync(db, roots, config, base=self.folder.parent, exclude=self.folder)
+            ingest = self._ingest(db, progress, rehearsal=config.dry_run)
+            run = Sync(db=db, ingest=ingest, config=config, plan=plan)
+            run.run()
+            if not config.dry_run:
+                self._tidy(db, orphans=bool(run.changed or run.removed))
+        return _report(run, ingest, began)
+
+    def upsert(self, documents: Iterable[Document], *, progress: Progress = SILENT) -> SyncReport:
+        """Puts documents in, each in place of the one with its id; unchanged ones cost nothing.
+
+        An empty document is passed over and reported. Documents may come from a generator: memory
+        stays flat, and what was committed stays when it fails.
+        """
+        began = time.perf_counter()
+        with self._access.writing() as db:
+            ingest = self._ingest(db, progress)
+            run = Upsert(db=db, ingest=ingest)
+            run.run(documents)
+            self._tidy(db, orphans=bool(run.changed))
+        return _report(run, ingest, began)
+
+    def delete(self, document_ids: Iterable[str]) -> int:
+        """Deletes documents; returns how many there were.
+
+        A file that is still there comes back with the next sync of its folder. `vacuum` erases
+        what was deleted from the disk.
+        """
+        ids = list(document_ids)
+        if isinstance(document_ids, str):
+            raise InputError("delete takes a list of ids, not a single string")
+        with self._access.writing() as db:
+            with db.atomic():
+                forget_documents(db, ids)
+                deleted = store.delete_documents(db, ids)
+                drop_empty_sources(db)
+            self._tidy(db, orphans=bool(deleted))
+        return deleted
+
+    def reindex(
+        self,
+        *,
+        model: str | Path | Encoder | None = None,
+        chunking: ChunkingConfig | None = None,
+        progress: Progress = SILENT,
+    ) -> SyncReport:
+        """Embeds every document anew, with another model or another way of cutting.
+
+        The new chunks are built beside the old ones, which go on being searched; the switch is one
+        transaction at the end. An interrupted run goes on where it stopped.
+        """
+        from embedsearch.reindex import stage, switch
+
+        began = time.perf_counter()
+        with self._access.writing() as db:
+            encoder = load_encoder(model) if model is not None else self._encoder.get(db)
+            target = stored_model(db, encoder)
+            ingest = Ingest(
+                db=db,
+                load=lambda: (encoder, target),
+                chunking=chunking or self._stored_chunking(db),
+                progress=progress,
+            )
+            stage(db, ingest, target)
+            switch(db, ingest, target)
+            build_generation(db, self.folder, target)
+            documents = store.count(db, "documents")
+        if model is not None:
+            self._encoder.replace(encoder)
+        self._chunking = None
+        return SyncReport(
+            changed=documents, seconds=time.perf_counter() - began, **asdict(ingest.tally)
+        )
+
+    def vacuum(self) -> int:
+        """Erases what was deleted from the disk, and returns the bytes that became free.
+
+        Deleted text stands nowhere in the folder afterwards: the keyword index is merged, the
+        database and the index file are written anew, the write-ahead log is emptied. Raises
+        StoreError when a reader holds the log at that moment.
+        """
+        before = folder_size(self.folder)
+        with self._access.writing() as db:
+            with db.atomic():
+                drop_unused_vectors(db)
+            erase(db)
+            model = active_model(db)
+            if model:
+                build_generation(db, self.folder, model)
+                empty_log(db)
+        return before - folder_size(self.folder)
+
+    # Searching
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+        by: By = "document",
+    ) -> list[Hit]:
+        """The best `k` hits for a query, best first.
+
+        Args:
+            mode: `semantic` compares meanings, `keyword` words (BM25), `hybrid` both.
+            where: a filter on metadata, `path` and `id`; see `embedsearch.store.filters`.
+            by: `document` for one hit a document, its best chunk; `chunk` for every chunk.
+
+        Raises:
+            InputError: an empty query, a `k`, mode or filter that cannot be used.
+            FingerprintError: the model at hand is not the one that made the vectors.
+        """
+        return self.search_batch([query], k, mode=mode, where=where, by=by)[0]
+
+    def search_batch(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+        by: By = "document",
+    ) -> list[list[Hit]]:
+        """`search` for several queries, which are encoded together."""
+        from embedsearch.retrieval import Query, SearchConfig
+
+        config = SearchConfig(k=k, mode=mode, by=by)
+        for query in queries:
+            _check_query(query)
+        with self._access.reading() as db:
+            empty = not store.count(db, "chunks")
+        if empty or not queries:
+            return [[] for _ in queries]
+        if mode == "keyword":
+            parsed = [Query.of(query, None) for query in queries]
+            return [self._hits(query, config, where) for query in parsed]
+        encoder, vectors = self._encode_queries(queries)
+        parsed = [Query.of(query, vectors[i : i + 1]) for i, query in enumerate(queries)]
+        hits = [self._hits(query, config, where, encoder=encoder) for query in parsed]
+        self._mend()
+        return hits
+
+    def similar(
+        self,
+        document_id: str,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+    ) -> list[Hit]:
+        """The documents nearest in meaning to one that is here: to the mean of its chunks' vectors.
+
+        Needs no model. Raises NotFoundError when there is no such document.
+        """
+        import numpy as np
+
+        from embedsearch.retrieval import Query, SearchConfig, search
+        from embedsearch.store.vectors import document_vectors
+
+        config = SearchConfig(k=k, mode="semantic")
+        with self._access.reading() as db:
+            stored = store.get_document(db, document_id)
+            model = active_model(db)
+            if stored is None or model is None:
+                raise NotFoundError(f"there is no document {document_id!r} in {self.folder}")
+            mean = document_vectors(db, stored.row, model.dim).mean(axis=0, keepdims=True)
+            vector = np.ascontiguousarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
+            live = self._live(db, model)
+            return search(db, live, Query.of("", vector), config, where, exclude=stored.row)
+
+    # Looking things up
+
+    def get(self, document_id: str) -> Document | None:
+        """The document with this id, or None."""
+        with self._access.reading() as db:
+            stored = store.get_document(db, document_id)
+        return stored.document if stored else None
+
+    def __contains__(self, document_id: object) -> bool:
+        return isinstance(document_id, str) and self.get(document_id) is not None
+
+    def __len__(self) -> int:
+        """Documents."""
+        with self._access.reading() as db:
+            return store.count(db, "documents")
+
+    def __iter__(self) -> Iterator[Document]:
+        """All documents in the order in which they came, one at a time in memory."""
+        last = 0
+        while True:
+            with self._access.reading() as db:
+                stored = next(store.iter_documents(db, after=last), None)
+            if stored is None:
+                return
+            last = stored.row
+            yield stored.document
+
+    def status(self) -> Status:
+        """What is in the collection; loads no model."""
+        with self._access.reading() as db:
+            return read_status(db, self.folder)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of this collection, loaded when first asked for."""
+        with self._access.reading() as db:
+            return self._encoder.get(db)
+
+    # Inside
+
+    def _hits(
+        self,
+        query: Query,
+        config: SearchConfig,
+        where: Where | None,
+        encoder: Encoder | None = None,
+    ) -> list[Hit]:
+        from embedsearch.retrieval import search
+
+        with self._access.reading() as db:
+            model = active_model(db)
+            if encoder is None or model is None:
+                return search(db, None, query, config, where)
+            check_fingerprint(encoder, model)
+            return search(db, self._live(db, model), query, config, where)
+
+    def _live(self, db: Database, model: Model) -> LiveIndex:
+        from embedsearch.view import View
+
+        if self._view is None:
+            self._view = View(self.folder, self._note_damage)
+        return self._view.refresh(db, model)
+
+    def _note_damage(self, problem: str) -> None:
+        self._damage = problem
+        log.warning("%s", problem)
+
+    def _mend(self) -> None:
+        """Builds the index file again after a search found it damaged, if that can be done now."""
+        if not self._damage or self._access.read_only:
+            return
+        self._damage = ""
+        try:
+            with self._access.writing() as db:
+                self._tidy(db, orphans=False)
+        except (LockedError, StorageError) as error:
+            log.warning("the index file was not built again: %s", error)
+        else:
+            log.warning("the index file was built again from the database")
+
+    def _encode_queries(self, queries: Sequence[str]) -> tuple[Encoder, Vectors]:
+        encoder = self.encoder
+        for query, tokens in zip(queries, encoder.tokens.count(queries), strict=True):
+            if tokens > encoder.max_tokens:
+                log.warning(
+                    "the query %r… has %d tokens; its meaning is that of the first %d",
+                    query[:40],
+                    tokens,
+                    encoder.max_tokens,
+                )
+        return encoder, encoder.encode_query(queries)
+
+    def _ingest(self, db: Database, progress: Progress, *, rehearsal: bool = False) -> Ingest:
+        chunking = self._stored_chunking(db)
+
+        def load() -> tuple[Encoder, Model | None]:
+            encoder, model = self._encoder.get(db), active_model(db)
+            if model is None and not rehearsal:
+                model = adopt_model(db, encoder)
+                put_setting(db, "chunking", asdict(chunking))
+            return encoder, model
+
+        return Ingest(db=db, load=load, chunking=chunking, progress=progress, rehearsal=rehearsal)
+
+    def _stored_chunking(self, db: Database) -> ChunkingConfig:
+        stored = get_setting(db, "chunking")
+        if stored is None:
+            return self._chunking or ChunkingConfig()
+        config = ChunkingConfig(**stored)
+        if self._chunking not in (None, config):
+            raise InputError(
+                f"the documents in {self.folder} are cut by {config}, not by {self._chunking}; "
+                "reindex cuts them anew"
+            )
+        return config
+
+    def _tidy(self, db: Database, *, orphans: bool) -> None:
+        """After a write: drops vectors without chunks, builds the index file where it is stale."""
+        model = active_model(db)
+        if model is None:
+            return
+        if orphans:
+            with db.atomic():
+                drop_unused_vectors(db)
+        reason = stale_reason(db, self.folder, model)
+        if reason:
+            log.info("building the index file: %s", reason)
+            build_generation(db, self.folder, model)
+
+
+def _report(run: Sync | Upsert, ingest: Ingest, began: float) -> SyncReport:
+    return SyncReport(
+        added=run.added,
+        changed=run.changed,
+        removed=run.removed,
+        unchanged=run.unchanged,
+        skipped=tuple(run.skipped),
+        seconds=time.perf_counter() - began,
+        **asdict(ingest.tally),
+    )
+
+
+def _check_query(query: str) -> None:
+    if not isinstance(query, str) or not query.strip():
+        raise InputError("the query is empty; say what to look for")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the query has a lone surrogate at character {error.start}, which is no text"
+        ) from None

@@ -1,0 +1,99 @@
+"""The one place that probes hardware. torch and FAISS are imported only when they are asked."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+from dataclasses import dataclass
+
+from embedsearch.errors import DeviceError, InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """What this machine offers. The last three are None where nobody looked (see `describe`)."""
+
+    cpu_count: int
+    torch_version: str | None
+    best_device: str | None = None
+    device_names: tuple[str, ...] | None = None
+    faiss_gpus: int | None = None
+
+
+def best_device() -> str:
+    """The fastest device that torch can use: `cuda`, `mps` or `cpu`. Imports torch."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def resolve_device(name: str) -> str:
+    """A device name to one that is there: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Only `cpu` is answered without importing torch. Raises InputError for a name that is none of
+    these and DeviceError for a device that this machine, or this build of torch, does not have.
+    """
+    if name == "auto":
+        return best_device()
+    if name == "cpu":
+        return name
+    match = re.fullmatch(r"(cuda)(?::(\d+))?|mps", name)
+    if match is None:
+        raise InputError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+    import torch
+
+    if name == "mps":
+        if torch.backends.mps.is_available():
+            return name
+        raise DeviceError("device 'mps' is not there (it needs macOS on Apple silicon): use auto")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(match.group(2) or 0) < count:
+        return name
+    if count:
+        raise DeviceError(
+            f"device {name!r} is not there: this machine has cuda:0 to cuda:{count - 1}"
+        )
+    why = (
+        "the driver shows no GPU"
+        if torch.version.cuda or torch.version.hip
+        else f"torch {torch.__version__} is built without CUDA"
+    )
+    raise DeviceError(f"device {name!r} is not there ({why}): use auto or cpu")
+
+
+def faiss_gpu_count() -> int:
+    """GPUs that FAISS can use; 0 where FAISS is missing, built for the CPU or finds no driver."""
+    try:
+        import faiss
+
+        return int(faiss.get_num_gpus())
+    except Exception:  # whatever a missing or broken FAISS raises, it can use no GPU
+        return 0
+
+
+def describe(*, probe: bool = False) -> Hardware:
+    """CPU cores that this process may use and torch's version; with `probe`, the accelerators.
+
+    Without `probe` neither torch nor FAISS is imported, so it costs next to nothing.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cpu_count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        torch_version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        torch_version = None
+    if not probe or torch_version is None:
+        return Hardware(cpu_count=cpu_count, torch_version=torch_version)
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return Hardware(
+        cpu_count=cpu_count,
+        torch_version=torch_version,
+        best_device=best_device(),
+        device_names=tuple(torch.cuda.get_device_name(i) for i in range(count)),
+        faiss_gpus=faiss_gpu_count(),
+    )

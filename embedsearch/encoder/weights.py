@@ -1,0 +1,124 @@
+"""safetensors files, read for hashing: the header is parsed and checked, the tensors stay on disk.
+
+Format: https://huggingface.co/docs/safetensors (8 bytes of header length, a JSON header, the data).
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedsearch.errors import ModelError
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+MAX_HEADER_BYTES = 100_000_000
+"""The safetensors library's own limit."""
+
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that make up the weights in `folder`, none where there are none.
+
+    `model.safetensors` comes before the shards that `model.safetensors.index.json` names, as in
+    transformers. Raises ModelError where the only weights are pickled.
+    """
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return _shards(index)
+    if not folder.is_dir():
+        return []
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
+    if pickled:
+        raise ModelError(
+            f"{folder} holds its weights as {pickled[0]} only, a pickle that could run code and is "
+            "never loaded: convert it where you trust it, with sentence-transformers' "
+            "SentenceTransformer(folder).save_pretrained(new_folder), and use the new folder"
+        )
+    return []
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        shards = [index.parent / name for name in names]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{index} is not an index of safetensors files: {error}") from None
+    for shard in shards:
+        if shard.parent != index.parent or shard.suffix != ".safetensors" or not shard.is_file():
+            raise ModelError(f"{index} names {shard.name!r}, which is not a file beside it")
+    return shards
+
+
+def read_header(file: Path) -> dict[str, dict[str, Any]]:
+    """Tensor name -> {dtype, shape, data_offsets} with offsets from the start of the file.
+
+    Raises ModelError for a file that is cut short or is not safetensors.
+    """
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if not 2 <= length <= MAX_HEADER_BYTES:
+                raise ValueError(f"a header of {length} bytes")
+            header = json.loads(stream.read(length))
+        size = file.stat().st_size
+        tensors: dict[str, dict[str, Any]] = {}
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            begin, end = (int(offset) + 8 + length for offset in entry["data_offsets"])
+            if not 8 + length <= begin <= end <= size:
+                raise ValueError(f"the data of {name!r} lies outside the file")
+            tensors[name] = {
+                "dtype": str(entry["dtype"]),
+                "shape": [int(side) for side in entry["shape"]],
+                "data_offsets": (begin, end),
+            }
+    except OSError as error:
+        raise ModelError(f"cannot read {file}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{file} is damaged or is not a safetensors file: {error}") from None
+    return tensors
+
+
+def hash_tensors(files: list[Path], digest: _Hash) -> None:
+    """Feed every tensor's name, dtype, shape and bytes to `digest`, ordered by name.
+
+    How tensors are spread over files does not matter. Buffers that count positions
+    (`position_ids`) are left out: they hold no weights, and newer writers drop them.
+    """
+    found = sorted(
+        ((name, file, entry) for file in files for name, entry in read_header(file).items()),
+        key=lambda item: (item[0], item[1].name),
+    )
+    maps: dict[Path, mmap.mmap] = {}
+    try:
+        for name, file, entry in found:
+            if name.split(".")[-1] == "position_ids":
+                continue
+            head = [name, entry["dtype"], entry["shape"]]
+            digest.update(json.dumps(head, separators=(",", ":")).encode() + b"\n")
+            begin, end = entry["data_offsets"]
+            if begin == end:
+                continue
+            if file not in maps:
+                with file.open("rb") as stream:
+                    maps[file] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            for block in _blocks(maps[file], begin, end):
+                digest.update(block)
+    finally:
+        for mapped in maps.values():
+            mapped.close()
+
+
+def _blocks(mapped: mmap.mmap, begin: int, end: int, size: int = 1 << 22) -> Iterator[bytes]:
+    for start in range(begin, end, size):
+        yield mapped[start : min(start + size, end)]

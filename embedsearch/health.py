@@ -1,0 +1,205 @@
+"""`doctor`: every promise of a collection, checked, with the way to mend what is broken."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from sqlite_utils import Database
+
+from embedsearch import index
+from embedsearch.access import Access
+from embedsearch.device import describe
+from embedsearch.errors import EmbedSearchError
+from embedsearch.indexing import load_generation, stale_reason
+from embedsearch.models import check_fingerprint, load_encoder
+from embedsearch.store.database import plain_errors
+from embedsearch.store.documents import count
+from embedsearch.store.generations import current_generation, deletions_after
+from embedsearch.store.settings import active_model
+from embedsearch.store.vectors import read_embeddings
+
+FREE_SPACE = 200e6
+UNIT_TOLERANCE = 1e-3
+SCORE_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at; `remedy` says how to mend it when it is not `ok`."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(folder: Path) -> list[Check]:
+    """Checks the installation and the collection in `folder`; changes neither."""
+    checks = list(_installation(folder))
+    try:
+        access = Access.open(folder, read_only=True, create=False)
+    except EmbedSearchError as error:
+        return [*checks, Check(check="collection", ok=False, detail=str(error), remedy=_REINDEX)]
+    try:
+        with access.reading() as db:
+            for name, look, remedy in _CHECKS:
+                checks.append(_run(name, lambda look=look: look(db, access.folder), remedy))
+    finally:
+        access.close()
+    return checks
+
+
+_REINDEX = "restore the folder from a backup, or delete it and index again"
+_REBUILD = "run `embedsearch index` on your files: it builds the index file again"
+
+
+def _run(name: str, look: Callable[[], str], remedy: str) -> Check:
+    try:
+        return Check(check=name, ok=True, detail=look())
+    except (EmbedSearchError, sqlite3.Error) as error:
+        return Check(check=name, ok=False, detail=str(error), remedy=remedy)
+
+
+class _Problem(EmbedSearchError):
+    """What a check found."""
+
+
+def _installation(folder: Path) -> Iterator[Check]:
+    installed = [name for name in ("faiss-cpu", "faiss-gpu") if _installed(name)]
+    yield Check(
+        check="faiss",
+        ok=len(installed) < 2,
+        detail=" and ".join(installed) or "not installed: NumPy searches in its place",
+        remedy="both are the module `faiss`: uninstall both, then install one",
+    )
+    hardware = describe()
+    yield Check(
+        check="hardware",
+        ok=True,
+        detail=f"{hardware.cpu_count} CPU cores, torch {hardware.torch_version}",
+    )
+    existing = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    free = shutil.disk_usage(existing).free
+    yield Check(
+        check="disk",
+        ok=free > FREE_SPACE,
+        detail=f"{free / 1e9:,.1f} GB free",
+        remedy="free some space: a full disk stops indexing, though nothing is lost",
+    )
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _database(db: Database, folder: Path) -> str:
+    with plain_errors(folder):
+        found = [row[0] for row in db.execute("PRAGMA integrity_check(5)")]
+        orphans = db.execute("PRAGMA foreign_key_check").fetchall()
+    if found != ["ok"]:
+        raise _Problem("; ".join(found))
+    if orphans:
+        raise _Problem(f"{len(orphans)} rows refer to rows that are not there")
+    return f"{count(db, 'documents')} documents, {count(db, 'chunks')} chunks, no damage"
+
+
+def _keywords(db: Database, folder: Path) -> str:
+    """FTS5's own check compares its index with the chunks; it must write, so it has a copy."""
+    rows = db.execute(
+        "SELECT count(*) FROM chunks c LEFT JOIN chunks_fts_docsize f ON f.id = c.id "
+        "WHERE f.id IS NULL"
+    ).fetchone()[0]
+    surplus = count(db, "chunks_fts_docsize") - count(db, "chunks")
+    if rows or surplus:
+        raise _Problem(f"{rows} chunks are missing from the keyword index, {surplus} too many")
+    return f"{count(db, 'chunks')} chunks indexed"
+
+
+def _chunks(db: Database, folder: Path) -> str:
+    wrong = db.execute(
+        "SELECT count(*) FROM documents d WHERE NOT EXISTS "
+        "(SELECT 1 FROM chunks c WHERE c.document = d.id)"
+    ).fetchone()[0]
+    if wrong:
+        raise _Problem(f"{wrong} documents have no chunk")
+    checked = 0
+    for document, text in db.execute("SELECT id, text FROM documents"):
+        for start, end, chunk in db.execute(
+            "SELECT start, end, text FROM chunks WHERE document = ?", [document]
+        ):
+            checked += 1
+            if text[start:end] != chunk:
+                raise _Problem(f"a chunk of document row {document} is not text[{start}:{end}]")
+    return f"{checked} chunks are exact slices of their documents"
+
+
+def _vectors(db: Database, folder: Path) -> str:
+    model = active_model(db)
+    if model is None:
+        return "none yet"
+    checked = 0
+    wrong = db.execute(
+        "SELECT count(*) FROM chunks c JOIN vectors v ON v.id = c.vector "
+        "WHERE v.model != ? OR length(v.vector) != ?",
+        [model.id, 4 * model.dim],
+    ).fetchone()[0]
+    if wrong:
+        raise _Problem(f"{wrong} chunks have a vector of another model or size")
+    for _, vectors in read_embeddings(db, model.dim):
+        checked += len(vectors)
+        lengths = np.linalg.norm(vectors, axis=1)
+        bad = ~(np.abs(lengths - 1) < UNIT_TOLERANCE) & (lengths > 0)
+        if bad.any():
+            raise _Problem(f"{int(bad.sum())} vectors are not of unit length")
+    return f"{checked} vectors of {model.dim} numbers"
+
+
+def _index_file(db: Database, folder: Path) -> str:
+    model, generation = active_model(db), current_generation(db)
+    if model is None:
+        return "none yet"
+    reason = stale_reason(db, folder, model)
+    if reason:
+        raise _Problem(reason)
+    if generation is None:
+        return "none yet"
+    index.verify(folder / "index" / generation.file)
+    loaded = load_generation(folder, generation)
+    gone = deletions_after(db, 0)
+    for ids, vectors in read_embeddings(db, model.dim, up_to=generation.watermark):
+        if not np.isin(ids, loaded.ids).all() or np.isin(ids, gone).any():
+            raise _Problem("the index file does not hold the chunks that the database has")
+        scores, _ = loaded.search(vectors[:1], 1)
+        if abs(float(scores[0, 0]) - 1) > SCORE_TOLERANCE and vectors[0].any():
+            raise _Problem(f"chunk {ids[0]} does not find itself in the index file")
+    return f"generation {generation.id}: {generation.kind}, {generation.vectors} vectors, verified"
+
+
+def _model(db: Database, folder: Path) -> str:
+    model = active_model(db)
+    if model is None:
+        return "none yet"
+    check_fingerprint(load_encoder(model.name), model)
+    return f"{model.name}, fingerprint {model.fingerprint[:16]}"
+
+
+_CHECKS: tuple[tuple[str, Callable[[Database, Path], str], str], ...] = (
+    ("database", _database, _REINDEX),
+    ("chunks", _chunks, "run `embedsearch reindex`"),
+    ("keyword index", _keywords, "run `embedsearch vacuum`: it writes the keyword index anew"),
+    ("vectors", _vectors, "run `embedsearch reindex`"),
+    ("index file", _index_file, _REBUILD),
+    ("model", _model, "bring the model back, or change over: embedsearch reindex --model M"),
+)

@@ -1,0 +1,108 @@
+"""The index file of a collection: built from SQLite, adopted by one row there, dropped at will."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from embedsearch import index
+from embedsearch.errors import IndexFileError
+from embedsearch.index import NumpyIndex
+from embedsearch.store.documents import count
+from embedsearch.store.generations import (
+    Generation,
+    adopt_generation,
+    current_state,
+    next_generation,
+)
+from embedsearch.store.settings import Model
+from embedsearch.store.vectors import read_embeddings
+
+INDEX_FOLDER = "index"
+STALE_ROWS = 1000
+STALE_SHARE = 0.1
+"""Rows (newer than the index file, or deleted since) that are borne before it is built again: they
+are scored from memory and masked, which is exact and costs a little on every search."""
+
+
+def stale_reason(db: Database, folder: Path, model: Model) -> str:
+    """Why the index file should be built again, or ""."""
+    state = current_state(db)
+    generation = state.generation
+    if generation is None:
+        return "there is no index file yet" if count(db, "chunks") else ""
+    if generation.model != model.id:
+        return "the index file holds another model's vectors"
+    try:
+        check_generation(folder, generation)
+    except IndexFileError as error:
+        return str(error)
+    drift = state.last_chunk - generation.watermark + count(db, "deletions")
+    if drift > max(STALE_ROWS, STALE_SHARE * generation.vectors):
+        return f"{drift} rows came or went since the index file was built"
+    return ""
+
+
+def build_generation(db: Database, folder: Path, model: Model) -> None:
+    """Builds the index file from SQLite, makes it safe on the disk, adopts it, drops the old ones.
+
+    The caller holds the writer's lock, so nothing changes between reading and adopting. Readers
+    that have an old file open keep it until they see the new row.
+    """
+    chunks = count(db, "chunks")
+    number = next_generation(db)
+    built = index.build(read_embeddings(db, model.dim), chunks, model.dim)
+    home = folder / INDEX_FOLDER
+    home.mkdir(exist_ok=True)
+    path = built.save(home, f"{number:06d}.index")
+    status = path.stat()
+    last = db.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()[0]
+    adopt_generation(
+        db,
+        Generation(
+            id=number,
+            model=model.id,
+            kind=built.kind,
+            file=path.name,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            watermark=last,
+            vectors=chunks,
+        ),
+    )
+    drop_other_files(folder, keep=path.name)
+
+
+def drop_other_files(folder: Path, *, keep: str) -> None:
+    """Deletes index files that are not in force, whole or left by a killed process."""
+    for path in (folder / INDEX_FOLDER).iterdir():
+        if path.name != keep:
+            path.unlink(missing_ok=True)
+
+
+def check_generation(folder: Path, generation: Generation) -> Path:
+    """The path of the index file; IndexFileError when it is missing or not the one adopted."""
+    path = folder / INDEX_FOLDER / generation.file
+    try:
+        status = path.stat()
+    except OSError:
+        raise IndexFileError(f"the index file {path} is missing") from None
+    if status.st_size != generation.size:
+        raise IndexFileError(
+            f"the index file {path} has {status.st_size} bytes instead of {generation.size}"
+        )
+    if status.st_mtime_ns != generation.mtime_ns:
+        index.verify(path)  # touched since: its content must prove itself
+    return path
+
+
+def load_generation(folder: Path, generation: Generation) -> NumpyIndex:
+    """The index of an adopted generation; IndexFileError when its file is missing or damaged."""
+    path = check_generation(folder, generation)
+    loaded = index.load(path)
+    if len(loaded) != generation.vectors:
+        raise IndexFileError(
+            f"the index file {path} holds {len(loaded)} vectors instead of {generation.vectors}"
+        )
+    return loaded

@@ -1,0 +1,101 @@
+"""Which encoder serves a collection, and whether its vectors may be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from embedsearch.errors import FingerprintError
+from embedsearch.store.settings import Model, activate_model, active_model, register_model
+from embedsearch.types import Encoder
+
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+"""The bundled model, which needs no download."""
+
+
+def model_name(model: str | Path | Encoder) -> str:
+    """What a collection calls a model: a folder by its whole path, so that it is found again."""
+    name = str(model) if isinstance(model, (str, Path)) else model.name
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() else name
+
+
+def load_encoder(model: str | Path | Encoder) -> Encoder:
+    """The encoder by name, folder or hub id; an encoder is given back as it is."""
+    if not isinstance(model, (str, Path)):
+        return model
+    from embedsearch.encoder import SentenceEncoder
+
+    return SentenceEncoder.load(model_name(model))
+
+
+def check_fingerprint(encoder: Encoder, model: Model) -> None:
+    """FingerprintError unless `encoder` makes the vectors that `model` made."""
+    if encoder.fingerprint != model.fingerprint:
+        raise FingerprintError(
+            f"the collection's vectors were made by {model.name!r} (fingerprint "
+            f"{model.fingerprint[:16]}), not by {encoder.name!r} (fingerprint "
+            f"{encoder.fingerprint[:16]}); to change over: embedsearch reindex --model "
+            f"{encoder.name}"
+        )
+
+
+def adopt_model(db: Database, encoder: Encoder) -> Model:
+    """Makes the encoder's model that of a collection that has none yet."""
+    with db.atomic():
+        model = stored_model(db, encoder)
+        activate_model(db, model, model_name(encoder))
+    return model
+
+
+def stored_model(db: Database, encoder: Encoder) -> Model:
+    """The row of the encoder's model, made when it is new."""
+    return register_model(
+        db, name=model_name(encoder), fingerprint=encoder.fingerprint, dim=encoder.dim
+    )
+
+
+class EncoderSlot:
+    """The encoder of one opened collection: loaded when first needed, checked at every use.
+
+    `wanted` is what the user asked for; None stands for the model that the collection has.
+    """
+
+    def __init__(self, wanted: str | Path | Encoder | None) -> None:
+        self._wanted = wanted
+        self._encoder: Encoder | None = None
+
+    @property
+    def loaded(self) -> Encoder | None:
+        return self._encoder
+
+    def check(self, db: Database) -> None:
+        """FingerprintError when the user asked for another model than the collection has.
+
+        A model asked for by the name that the collection knows is looked at only when it is used.
+        """
+        stored = active_model(db)
+        if stored and self._wanted is not None and model_name(self._wanted) != stored.name:
+            self.get(db)
+
+    def get(self, db: Database) -> Encoder:
+        """The encoder whose vectors the chunks have now; FingerprintError if it is another one."""
+        stored = active_model(db)
+        encoder = self._encoder
+        follows = self._wanted is None and stored is not None
+        if follows and encoder and encoder.fingerprint != stored.fingerprint:
+            encoder = None  # the collection was reindexed since
+        if encoder is None:
+            wanted = self._wanted
+            if wanted is None:
+                wanted = stored.name if stored else DEFAULT_MODEL
+            encoder = load_encoder(wanted)
+        if stored:
+            check_fingerprint(encoder, stored)
+        self._encoder = encoder
+        return encoder
+
+    def replace(self, encoder: Encoder) -> None:
+        """From now on this encoder serves."""
+        self._wanted = self._encoder = encoder

@@ -1,0 +1,1 @@
+"""The collection's SQLite database: the only truth about documents, chunks and vectors."""

