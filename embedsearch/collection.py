@@ -283,7 +283,7 @@ class Collection:
         for query in queries:
             _check_query(query)
         with self._access.reading() as db:
-            empty = not store.count(db, "chunks")
+            empty = store.is_empty(db)
         if empty or not queries:
             return [[] for _ in queries]
         if mode == "keyword":

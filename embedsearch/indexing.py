@@ -9,7 +9,7 @@ from sqlite_utils import Database
 from embedsearch import index
 from embedsearch.errors import IndexFileError
 from embedsearch.index import NumpyIndex
-from embedsearch.store.documents import count
+from embedsearch.store.documents import count, is_empty
 from embedsearch.store.generations import (
     Generation,
     adopt_generation,
@@ -31,7 +31,7 @@ def stale_reason(db: Database, folder: Path, model: Model) -> str:
     state = current_state(db)
     generation = state.generation
     if generation is None:
-        return "there is no index file yet" if count(db, "chunks") else ""
+        return "" if is_empty(db) else "there is no index file yet"
     if generation.model != model.id:
         return "the index file holds another model's vectors"
     try:

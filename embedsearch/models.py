@@ -83,8 +83,7 @@ class EncoderSlot:
         """The encoder whose vectors the chunks have now; FingerprintError if it is another one."""
         stored = active_model(db)
         encoder = self._encoder
-        follows = self._wanted is None and stored is not None
-        if follows and encoder and encoder.fingerprint != stored.fingerprint:
+        if encoder and stored and encoder.fingerprint != stored.fingerprint and not self._wanted:
             encoder = None  # the collection was reindexed since
         if encoder is None:
             wanted = self._wanted

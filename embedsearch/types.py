@@ -51,7 +51,7 @@ class Document:
             except UnicodeEncodeError as error:
                 raise InputError(
                     f"document {self.id!r}: {name} has a lone surrogate at character "
-                    f"{error.start}; replace it, for instance with text.encode('utf-8', 'replace').decode()"
+                    f"{error.start}; replace it: text.encode('utf-8', 'replace').decode()"
                 ) from None
         try:
             json.dumps(dict(self.metadata), allow_nan=False)

@@ -2,8 +2,89 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from embedsearch.cli.main import DONE
+from embedsearch.cli.options import Json, Model
+from embedsearch.cli.output import print_json
+from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
+from embedsearch.types import Mode
 
 
 def register(app: typer.Typer) -> None:
-    pass
+    evaluate = typer.Typer(
+        no_args_is_help=True,
+        help="Measure on judged data how good the results are.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    evaluate.command()(search)
+    app.add_typer(evaluate, name="evaluate")
+
+
+def search(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="corpus.jsonl or corpus/, queries.jsonl and qrels/<split>.tsv."
+        ),
+    ],
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose judgements; `test`, else the first there is."),
+    ] = EvaluationConfig.split,
+    mode: Annotated[
+        Mode, typer.Option(help="By meaning (semantic), by words (keyword), or both (hybrid).")
+    ] = EvaluationConfig.mode,
+    model: Model = None,
+    # Not the user's own collection, so EMBEDSEARCH_DB is not meant here.
+    db: Annotated[
+        Path | None,
+        typer.Option(
+            "--db",
+            metavar="DIR",
+            help="Keep the collection in this folder, for the next evaluation; else it is "
+            "temporary.",
+        ),
+    ] = None,
+    whole_documents: Annotated[
+        bool,
+        typer.Option(
+            "--whole-documents",
+            help="One vector a document, of what the model sees of it, as published figures are "
+            "made.",
+        ),
+    ] = EvaluationConfig.whole_documents,
+    depth: Annotated[
+        int, typer.Option("-k", "--depth", help="How many results are taken for each query.")
+    ] = EvaluationConfig.depth,
+    as_json: Json = False,
+) -> int:
+    """Measure a search on a collection with judged queries, in the layout of BEIR.
+
+    nDCG@10, Recall@100, MRR@10 and MAP, averaged over the queries that have a relevant document.
+
+    Example: embedsearch evaluate search data/handbook --mode semantic
+    """
+    config = EvaluationConfig(split=split, mode=mode, depth=depth, whole_documents=whole_documents)
+    with TerminalProgress() as progress:
+        found = evaluate_search(folder, config, model=model, db=db, progress=progress)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print_evaluation(found)
+    return DONE
+
+
+def _print_evaluation(found: SearchEvaluation) -> None:
+    print(f"{found.mode} search, {plain(found.model)}, split {plain(found.split)}")
+    for name, value in found.measures.items():
+        print(f"{name:<12} {value:.4f}")
+    print(f"{'queries':<12} {found.queries:,}")
+    if found.queries_without_relevant:
+        print(f"{'':<12} {found.queries_without_relevant:,} more have no relevant document")
+    print(f"{'documents':<12} {found.documents:,}")
+    print(f"{'seconds':<12} {found.seconds:,.1f}")

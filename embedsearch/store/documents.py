@@ -211,6 +211,11 @@ def count(db: Database, table: str) -> int:
     return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
+def is_empty(db: Database) -> bool:
+    """Whether there is no chunk; counting them would read them all."""
+    return db.execute("SELECT 1 FROM chunks LIMIT 1").fetchone() is None
+
+
 def batched(rows: Sequence[int]) -> Iterator[list[int]]:
     """Rows in parts that fit the bound parameters of one statement."""
     for start in range(0, len(rows), SQL_VARIABLES):

@@ -73,7 +73,7 @@ def _guess(data: bytes, first_bad: int) -> str:
     """
     from charset_normalizer import from_bytes
 
-    begin = data.rfind(b"\n", max(0, first_bad - _SAMPLE), first_bad) + 1 or first_bad
+    begin = max(data.rfind(b"\n", 0, first_bad) + 1, first_bad - _SAMPLE)
     lines = data[begin : begin + _SEEN].splitlines(keepends=True)
     sample = b"".join(line for line in lines if not line.isascii())[:_SAMPLE]
     if len(sample) == _SAMPLE:  # cut between words, not inside a character

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from embedsearch.text.segments import HEADING, PARAGRAPH, SENTENCE, WRAP, Segments
 
@@ -58,31 +59,26 @@ class Packer:
                 bounds.pop()
             if first < len(self.segments):
                 bounds.append((first, section.level))
-        bounds.append((len(self.segments), 0))
+        bounds.append((len(self.segments), -1))
+        groups: list[tuple[int, int]] = []
         start, level = bounds[0]
-        for number in range(1, len(bounds) - 1):
-            if not self._joins(start, level, bounds[number], bounds[number + 1]):
-                yield start, bounds[number][0]
-                start, level = bounds[number]
-        yield start, len(self.segments)
+        for first, next_level in bounds[1:]:
+            tiny = self.segments.tokens(start, first) < self._fair(start)
+            if tiny and next_level >= level:
+                continue
+            if not (tiny and groups and self._goes_back(groups[-1], level, first)):
+                groups.append((start, level))
+            start, level = first, next_level
+        for (first, _), (last, _) in pairwise([*groups, bounds[-1]]):
+            yield first, last
 
-    def _joins(
-        self, start: int, level: int, section: tuple[int, int], following: tuple[int, int]
-    ) -> bool:
-        """Whether a section belongs to the group that began at segment `start`."""
-        first, own_level = section
-        if own_level < level:
-            return False
-        budget = self._budget(start)
-        fair = min(SECTION_TOKENS, budget // 3)
-        if self.segments.tokens(start, first) < fair:
-            return True
-        last, next_level = following
-        return (
-            next_level < own_level
-            and self.segments.tokens(first, last) < fair
-            and self.segments.tokens(start, last) <= budget
-        )
+    def _fair(self, segment: int) -> int:
+        return min(SECTION_TOKENS, self._budget(segment) // 3)
+
+    def _goes_back(self, group: tuple[int, int], level: int, end: int) -> bool:
+        """Whether a tiny section that ends its parent fits into the group before it."""
+        start, group_level = group
+        return level >= group_level and self.segments.tokens(start, end) <= self._budget(start)
 
     def _cut(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Chunks of one group, as ranges of segments; each begins after the one before it."""

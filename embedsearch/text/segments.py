@@ -24,7 +24,7 @@ one unknown word, and a chunk must stay readable."""
 _WINDOW = 4096
 """Characters of one segment before tokens are asked where to cut it."""
 _MIN_SEGMENT = 24
-"""Characters below which a segment is joined with the next, unless a heading follows."""
+"""Of two places to cut nearer than this, in characters, the better is kept; headings always are."""
 _SHORT_LINE = 40
 _COUNT_BATCH = 2048
 
@@ -163,7 +163,8 @@ def _boundaries(
     """
     upcoming = iter(headings)
     heading = next(upcoming, None)
-    previous, body = -_MIN_SEGMENT, -1
+    waiting: tuple[int, int] | None = None
+    body = -1
     for position, strength in _breaks(text, format):
         while heading and heading.start < position:
             heading = next(upcoming, None)
@@ -171,10 +172,16 @@ def _boundaries(
             after = _NON_SPACE.search(text, heading.end)
             body = after.start() if after else len(text)
             strength = HEADING
-        elif position <= body or position - previous < _MIN_SEGMENT:
+        elif position <= body:
             continue
-        previous = position
-        yield position, strength
+        if waiting and strength < HEADING and position - waiting[0] < _MIN_SEGMENT:
+            if strength <= waiting[1]:
+                continue
+        elif waiting:
+            yield waiting
+        waiting = position, strength
+    if waiting:
+        yield waiting
     yield len(text), FORCED
 
 
@@ -183,7 +190,7 @@ def _breaks(text: str, format: Format) -> Iterator[tuple[int, int]]:  # noqa: A0
     first = _NON_SPACE.search(text)
     if not first:
         return
-    yield first.start(), PARAGRAPH
+    yield first.start(), HEADING
     line_start = first.start()
     for match in _BREAK.finditer(text, line_start):
         position = match.end()

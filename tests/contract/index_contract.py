@@ -9,7 +9,7 @@ import pytest
 
 from embedsearch.errors import InputError
 
-DIM = 24
+DIM = 48
 
 
 def unit_rows(count, dim=DIM, seed=0):
@@ -156,9 +156,9 @@ class IndexContract:
             (unit_rows(4)[::2], "C-contiguous"),
             (np.asfortranarray(unit_rows(4)), "C-contiguous"),
             (unit_rows(2).astype(np.float64), "float64"),
-            (unit_rows(2)[0], r"shape \(24,\)"),
+            (unit_rows(2)[0], r"shape \(48,\)"),
             (unit_rows(2).tolist(), "not list"),
-            (unit_rows(2, dim=DIM - 1), "23 dimensions where the index has 24"),
+            (unit_rows(2, dim=DIM - 1), "47 dimensions where the index has 48"),
             (np.full((1, DIM), np.nan, dtype=np.float32), "row 0 of the queries"),
             (np.full((1, DIM), np.inf, dtype=np.float32), "row 0 of the queries"),
             (np.concatenate([unit_rows(1), 2 * unit_rows(1)]), "row 1 of the queries has length 2"),

@@ -127,7 +127,7 @@ def test_without_faiss_numpy_serves(monkeypatch, tmp_path):
         ([(sparse_ids(5), unit_rows(5))], "after 0 of 4"),
         ([(sparse_ids(4), unit_rows(3))], "4 ids with 3 vectors"),
         ([(sparse_ids(2), unit_rows(2))] * 2, "must be sorted and unique"),
-        ([(sparse_ids(4), unit_rows(4, dim=DIM + 1))], "25 dimensions"),
+        ([(sparse_ids(4), unit_rows(4, dim=DIM + 1))], "49 dimensions"),
         ([(sparse_ids(4), unit_rows(4).astype(np.float16))], "float16"),
         ([(sparse_ids(4), unit_rows(4) * np.float32(1.01))], "row 0 of the vectors has length"),
     ],

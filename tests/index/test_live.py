@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedsearch.errors import InputError
-from embedsearch.index import FaissFlat, LiveIndex, NumpyIndex, faiss_available, live
+from embedsearch.index import FaissFlat, LiveIndex, NumpyIndex, faiss_available
 from tests.contract.index_contract import (
     DIM,
     IndexContract,
@@ -34,13 +34,10 @@ def with_decoys(ids, vectors, seed=2):
 class LiveContract(IndexContract):
     kind = "numpy-exact"
     base_kind = NumpyIndex
-    overfetch = 256
     base_share = 0.6
 
     @pytest.fixture
-    def make(self, monkeypatch):
-        monkeypatch.setattr(live, "OVERFETCH", self.overfetch)
-
+    def make(self):
         def build(ids, vectors):
             all_ids, all_vectors, deleted = with_decoys(ids, vectors)
             cut = int(len(all_ids) * self.base_share)
@@ -50,12 +47,8 @@ class LiveContract(IndexContract):
         return build
 
 
-class TestLiveOverfetching(LiveContract):
-    overfetch = 10**6
-
-
-class TestLiveTellingTheBaseWhatIsLeft(LiveContract):
-    overfetch = 0
+class TestLiveOverNumpy(LiveContract):
+    pass
 
 
 class TestLiveWithoutTail(LiveContract):
@@ -128,10 +121,8 @@ def test_appending_does_not_copy_the_tail_each_time():
     assert_result(index.search(rows[:3], 9), oracle(np.arange(1000), rows, rows[:3], 9))
 
 
-@pytest.mark.parametrize("overfetch", [0, 10**6])
 @pytest.mark.parametrize("gone", [1, 50, 990, 1000])
-def test_all_of_the_top_deleted(gone, overfetch, monkeypatch):
-    monkeypatch.setattr(live, "OVERFETCH", overfetch)
+def test_all_of_the_top_deleted(gone):
     vectors, query = unit_rows(1000), unit_rows(1, seed=1)
     ids = np.arange(1000)
     best = oracle(ids, vectors, query, 1000)[1][0]
@@ -151,8 +142,8 @@ def test_refuses(index):
         index.with_changes(np.array([16, 15]), rows, NO_IDS)
     with pytest.raises(InputError, match="1 new ids do not go with 2 vectors"):
         index.with_changes(np.array([16]), rows, NO_IDS)
-    with pytest.raises(InputError, match="23 dimensions where the index has 24"):
-        index.with_changes(np.array([16, 17]), unit_rows(2, dim=23), NO_IDS)
+    with pytest.raises(InputError, match="47 dimensions where the index has 48"):
+        index.with_changes(np.array([16, 17]), unit_rows(2, dim=47), NO_IDS)
     with pytest.raises(InputError, match="has length nan"):
         index.with_changes(np.array([16, 17]), rows * np.float32("nan"), NO_IDS)
     with pytest.raises(InputError, match="newly_deleted must be sorted and unique: 1 follows 3"):
@@ -179,32 +170,29 @@ steps = st.one_of(
     steps=st.lists(steps, min_size=1, max_size=10),
     gap=st.integers(1, 3),
     k=st.integers(1, 12),
-    overfetch=st.sampled_from([0, 2, 256]),
 )
-def test_any_history_equals_the_oracle(base, steps, gap, k, overfetch):
+def test_any_history_equals_the_oracle(base, steps, gap, k):
     truth = {at * gap: row for at, row in enumerate(base)}
     next_id = len(base) * gap
     index = LiveIndex(
         NumpyIndex(np.array(sorted(truth), dtype=np.int64), base), NO_IDS, base[:0], NO_IDS
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live, "OVERFETCH", overfetch)
-        for kind, rows, ids in steps:
-            if kind == "change":
-                new = np.arange(len(rows), dtype=np.int64) * gap + next_id
-                next_id += len(rows) * gap
-                index = index.with_changes(new, rows, ids)
-                truth |= dict(zip(new.tolist(), rows, strict=True))
-                for row_id in ids.tolist():
-                    truth.pop(row_id, None)
-            assert len(index) == len(truth)
-            assert_result(
-                index.search(rows, k, ids if kind == "search" else None),
-                oracle(
-                    np.array(sorted(truth), dtype=np.int64),
-                    np.array([truth[i] for i in sorted(truth)], np.float32).reshape(-1, 4),
-                    rows,
-                    k,
-                    ids if kind == "search" else None,
-                ),
-            )
+    for kind, rows, ids in steps:
+        if kind == "change":
+            new = np.arange(len(rows), dtype=np.int64) * gap + next_id
+            next_id += len(rows) * gap
+            index = index.with_changes(new, rows, ids)
+            truth |= dict(zip(new.tolist(), rows, strict=True))
+            for row_id in ids.tolist():
+                truth.pop(row_id, None)
+        assert len(index) == len(truth)
+        assert_result(
+            index.search(rows, k, ids if kind == "search" else None),
+            oracle(
+                np.array(sorted(truth), dtype=np.int64),
+                np.array([truth[i] for i in sorted(truth)], np.float32).reshape(-1, 4),
+                rows,
+                k,
+                ids if kind == "search" else None,
+            ),
+        )

@@ -33,11 +33,10 @@ def test_big_endian(text: str, mark: bytes) -> None:
 def test_any_bytes_give_text_or_read_error(data: bytes) -> None:
     try:
         text, remark = decode(data)
-    except ReadError as error:
-        assert str(error) == "binary file"
-    else:
-        lossless = text.encode() == data  # encode() raises for a lone surrogate
-        assert lossless or remark or byte_order_mark(data)[1]
+    except ReadError:
+        return
+    lossless = text.encode() == data  # encode() raises for a lone surrogate
+    assert lossless or remark or byte_order_mark(data)[1]
 
 
 def test_utf32_is_not_taken_for_utf16() -> None:
@@ -83,5 +82,5 @@ def test_cut_utf16_is_read_with_a_remark() -> None:
     "data", [b"a\0b", "a\0".encode("utf-16"), bytes(range(1, 256)) * 4, "text".encode("utf-16-le")]
 )
 def test_binary(data: bytes) -> None:
-    with pytest.raises(ReadError, match="^binary file$"):
+    with pytest.raises(ReadError, match=r"^binary file$"):
         decode(data)

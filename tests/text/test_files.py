@@ -71,7 +71,9 @@ def test_a_missing_root_is_named(root: Path, name: str) -> None:
 
 
 def test_hidden_binary_and_ignored_files_are_one_entry_each(root: Path) -> None:
-    write(root, "a.txt", ".secret", ".git/x/config", "picture.PNG", "x.tar.gz", "m.so", "lib.so.txt")
+    write(
+        root, "a.txt", ".secret", ".git/x/config", "picture.PNG", "x.tar.gz", "m.so", "lib.so.txt"
+    )
     write(root, "node_modules/a/b.js", "node_modules/c.js", "uv.lock")
     write(root, ".gitignore", text="node_modules/\n")
     listing = list_files([root])
@@ -276,9 +278,7 @@ def grow(folder: Path, chance: random.Random, depth: int) -> None:
 def git_lists(repository: Path) -> set[str]:
     command = ["git", "ls-files", "--others", "--exclude-standard", "-z"]
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    done = subprocess.run(
-        command, cwd=repository, env=environment, capture_output=True, check=True
-    )
+    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, check=True)
     names = done.stdout.decode().split("\0")
     return {name for name in names if name and not name.rpartition("/")[2].startswith(".")}
 
@@ -333,9 +333,7 @@ def test_a_gitignore_that_cannot_be_read_is_reported(
     monkeypatch.setattr(Path, "open", refuse)
     listing = list_files([root])
     assert listed(listing, root) == ["a.txt"]
-    assert skipped(listing, root) == {
-        ".gitignore": "permission denied: its rules are not applied"
-    }
+    assert skipped(listing, root) == {".gitignore": "permission denied: its rules are not applied"}
 
 
 def test_no_file_but_gitignore_is_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

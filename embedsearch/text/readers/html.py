@@ -18,8 +18,8 @@ _WITHOUT_TEXT = ["script", "style", "template", "noscript", "svg", "nav", "head"
 _CHARSET = re.compile(
     rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?([\w:.-]+)""", re.I
 )
-# What a page may declare that is not one of its text encodings, but a codec of Python.
-_NO_CHARSETS = frozenset(["unicode_escape", "raw_unicode_escape", "idna", "punycode", "utf-7"])
+# What a page may declare that is a codec of Python but no page's encoding.
+_NO_CHARSETS = ("unicode_escape", "raw_unicode_escape", "idna", "punycode")
 
 
 def read_html(data: bytes, _max_bytes: int) -> Content:
@@ -50,8 +50,8 @@ def _decode(data: bytes) -> tuple[str, str | None]:
 def _decode_as(data: bytes, charset: str) -> str | None:
     try:
         codec = codecs.lookup(charset).name
-        if codec in _NO_CHARSETS:
-            return None
+        if codec.startswith("utf") or codec in _NO_CHARSETS:  # it is not UTF-8, nor the others,
+            return None  # in which the declaration could not have been read
         # Browsers read Latin-1 as Windows' superset of it.
         return data.decode("cp1252" if codec == "iso8859-1" else codec)
     except (LookupError, ValueError):

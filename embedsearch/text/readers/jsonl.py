@@ -65,7 +65,7 @@ def _document(line: bytes, fallback_id: str) -> Document:
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        record = loads(line.decode())
+        record = loads(line.decode().rstrip())
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 at byte {error.start + 1}") from None
     except json.JSONDecodeError as error:

@@ -14,6 +14,7 @@ _FRONT_MATTER = re.compile(
     r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE
 )
 _FRONT_MATTER_LENGTH = 16 * 1024
+_FRONT_MATTER_DEPTH = 50
 
 
 def read_text(data: bytes, _max_bytes: int) -> Content:
@@ -52,7 +53,7 @@ def front_matter(text: str) -> dict[str, Any]:
     """The YAML mapping between `---` lines at the top of a text, as JSON; {} where there is none.
 
     At most 16 KiB; dates become ISO strings; values that JSON cannot hold are left out. A block
-    with anchors or aliases, which can expand without bound, is taken as none.
+    with anchors or aliases, which can expand without bound, or nested deeply, is taken as none.
     """
     block = _FRONT_MATTER.match(text[:_FRONT_MATTER_LENGTH])
     if not block:
@@ -71,8 +72,11 @@ def _yaml(block: str) -> Any:
     import yaml
 
     try:
+        depth = 0
         for event in yaml.parse(block, Loader=yaml.SafeLoader):
-            if getattr(event, "anchor", None) is not None:
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if getattr(event, "anchor", None) is not None or depth > _FRONT_MATTER_DEPTH:
                 return None
         return yaml.load(block, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
