@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -78,7 +79,8 @@ def drop_other_files(folder: Path, *, keep: str) -> None:
     """Deletes index files that are not in force, whole or left by a killed process."""
     for path in (folder / INDEX_FOLDER).iterdir():
         if path.name != keep:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # where a reader holds it open: the next build tries again
+                path.unlink()
 
 
 def check_generation(folder: Path, generation: Generation) -> Path:

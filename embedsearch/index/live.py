@@ -134,8 +134,8 @@ class LiveIndex:
     def _base_left(self) -> NDArray[np.intp]:
         """Positions of the base that are not deleted.
 
-        Found once, they make a search dearer by a 30th; to ask for as many more rows as there are
-        deleted ones and to drop these costs as much from 100 deleted rows on.
+        Found once and kept. With 100 to 5,000 of 100,000 rows deleted a search takes 1.1 times as
+        long as a bare product; to ask for so many more rows and drop them took 1.2 to 1.4 times.
         """
         left = np.ones(len(self._base), dtype=np.bool_)
         left[positions_of(self._base.ids, self._base_deleted)] = False

@@ -27,6 +27,7 @@ _MIN_SEGMENT = 24
 """Of two places to cut nearer than this, in characters, the better is kept; headings always are."""
 _SHORT_LINE = 40
 _COUNT_BATCH = 2048
+_COUNTED_SPACE = 64
 
 _NON_SPACE = re.compile(r"\S")
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -40,6 +41,10 @@ _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[\"'“])(?:[^\W\d_]|[A-Za-z]\.[A-Za-z]|Mrs?|Ms|Dr|Prof|St|Jr|Sr|vs|cf|al|Fig|Figs|Eq"
     r"|No|Nos|Sec|Ch|pp|Vol|approx|ca|resp|incl|bzw|usw|Nr|ggf|vgl)\Z"
 )
+
+
+T = TypeVar("T")
+Span = tuple[int, int, int]  # start, end, strength of the boundary before it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +78,15 @@ class Segments:
         self.totals.append(self.totals[-1] + size + _gap_tokens(gap))
 
 
+def _count(text: str, spans: Sequence[Span], previous_end: int, tokens: TokenCounter) -> list[int]:
+    """Tokens of each span with the white space before it: many tokenizers put it into a token."""
+    texts = []
+    for start, end, _ in spans:
+        texts.append(text[max(previous_end, start - _COUNTED_SPACE) : end])
+        previous_end = end
+    return tokens.count(texts)
+
+
 def _gap_tokens(characters: int) -> int:
     """A long run of white space takes room in a chunk, whatever the tokenizer makes of it."""
     return characters // CHARACTERS_PER_TOKEN
@@ -88,8 +102,8 @@ def segment(
     found = Segments()
     spans = _spans(document.text, _boundaries(document.text, document.format, headings))
     for batch in batches(spans, _COUNT_BATCH):
-        texts = [document.text[start:end] for start, end, _ in batch]
-        for (start, end, strength), count in zip(batch, tokens.count(texts), strict=True):
+        counts = _count(document.text, batch, found.ends[-1] if found.ends else 0, tokens)
+        for (start, end, strength), count in zip(batch, counts, strict=True):
             limit = max(budget // 3, 1)
             if count <= limit and end - start <= limit * CHARACTERS_PER_TOKEN:
                 found.append(start, end, strength, count)
@@ -117,10 +131,6 @@ def _joins(text: str, position: int) -> bool:
         or text[position - 1] == "\u200d"
         or "\U0001f3fb" <= after <= "\U0001f3ff"
     )
-
-
-T = TypeVar("T")
-Span = tuple[int, int, int]  # start, end, strength of the boundary before it
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -250,17 +260,16 @@ def _append_pieces(
     size = max(budget // 8, 1)
     source = text[start:end]
     cuts = [0, *_token_cuts(source, tokens.offsets(source), size), len(source)]
-    pieces = []
+    pieces: list[Span] = []
     for left, right in pairwise(cuts):
         for a, b in _short_pieces(source, left, right, size * CHARACTERS_PER_TOKEN):
             piece = source[a:b]
             if content := piece.strip():
                 begin = start + a + len(piece) - len(piece.lstrip())
-                pieces.append((begin, begin + len(content)))
-    counts = tokens.count([text[a:b] for a, b in pieces])
-    for (a, b), count in zip(pieces, counts, strict=True):
-        found.append(a, b, strength, count)
-        strength = FORCED
+                pieces.append((begin, begin + len(content), FORCED if pieces else strength))
+    counts = _count(text, pieces, start, tokens)
+    for (begin, end, strength), count in zip(pieces, counts, strict=True):
+        found.append(begin, end, strength, count)
 
 
 def _token_cuts(text: str, offsets: Sequence[tuple[int, int]], size: int) -> Iterator[int]:

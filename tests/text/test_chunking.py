@@ -30,13 +30,18 @@ def tokenizer():
 
 
 class Words:
-    """A token for each word and each line break: segments' counts do not add up to their text's."""
+    """Words are tokens, but every fifth is two: a text has more tokens than its parts together."""
 
     def count(self, texts):
         return [len(self.offsets(text)) for text in texts]
 
     def offsets(self, text):
-        return [match.span() for match in re.finditer(r"\n|\S+", text)]
+        tokens = []
+        for number, word in enumerate(re.finditer(r"\S+", text), 1):
+            start, end = word.span()
+            middle = start + 1 if number % 5 == 0 and end - start > 1 else end
+            tokens += [(start, middle), (middle, end)] if middle < end else [(start, end)]
+        return tokens
 
 
 def chunks_of(text, tokens, *, limit=64, title="", format="text", **settings_):  # noqa: A002
@@ -124,7 +129,7 @@ def test_chunks_are_slices_that_cover_the_text_and_fit(tokenizer, text, format_,
 @given(text=AWKWARD | PIECES, format_=FORMATS)
 def test_counts_that_do_not_add_up(text, format_):
     chunks = chunks_of(text, Words(), limit=16, format=format_, overlap_tokens=4)
-    check(chunks, text, Words(), limit=16, overlap=4 if format_ != "none" else 0)
+    check(chunks, text, Words(), limit=16, overlap=4)
 
 
 @settings(deadline=None)
