@@ -21,37 +21,38 @@ endif
 
 BIN = .venv/bin
 
+# Questions of data/handbook/queries.jsonl on which the modes differ.
+MEANING = "an employee quit today, how do I cut off everything they had"
+WORDS = "QM-4224 refused"
+BOTH = "the server does not come up after the update, QM-5002"
+
+define in_each_mode
+	$(BIN)/embedsearch search -k 1 --mode semantic $(1)
+	$(BIN)/embedsearch search -k 1 --mode keyword $(1)
+	$(BIN)/embedsearch search -k 1 --mode hybrid $(1)
+endef
+
 demo: export EMBEDSEARCH_DB = .demo.es
 demo: .venv/.ready
 	@echo
 	@echo '--- Index a folder: 45 pages of the handbook of Quaymaster, a product that does not exist.'
 	$(BIN)/embedsearch index data/handbook/corpus
 	@echo
-	@echo '--- Again: nothing changed, so nothing is read or embedded, and no model is loaded.'
+	@echo '--- Again: nothing has changed, so no file is read and no model is loaded.'
 	$(BIN)/embedsearch index data/handbook/corpus
 	@echo
-	@echo '--- A question in everyday words, which the page that answers it (audit, roles, tokens) hardly shares.'
-	@echo '--- By meaning it is found; by words it is not.'
-	$(BIN)/embedsearch search -k 1 --mode semantic $(MEANING)
-	$(BIN)/embedsearch search -k 1 --mode keyword $(MEANING)
+	@echo '--- A question in everyday words. By meaning it is answered; by words it is not.'
+	$(call in_each_mode,$(MEANING))
+	@echo '--- An error code means nothing to a model. By words its page is found.'
+	$(call in_each_mode,$(WORDS))
+	@echo '--- A situation and an error code. Each alone misses the page; hybrid, the default, finds it.'
+	$(call in_each_mode,$(BOTH))
+	@echo '--- All 64 questions of data/handbook, measured: by meaning, by words, and both.'
+	$(BIN)/embedsearch evaluate search data/handbook --db .demo-judged.es --mode semantic
+	$(BIN)/embedsearch evaluate search data/handbook --db .demo-judged.es --mode keyword
+	$(BIN)/embedsearch evaluate search data/handbook --db .demo-judged.es --mode hybrid
 	@echo
-	@echo '--- An error code has no meaning that a model could know. By words it is found.'
-	$(BIN)/embedsearch search -k 1 --mode semantic $(WORDS)
-	$(BIN)/embedsearch search -k 1 --mode keyword $(WORDS)
-	@echo
-	@echo '--- The default, hybrid, does both.'
-	$(BIN)/embedsearch search -k 1 $(MEANING)
-	$(BIN)/embedsearch search -k 1 $(WORDS)
-	@echo
-	@echo '--- Measured over the 64 questions of data/handbook: each mode, and both together.'
-	$(BIN)/embedsearch evaluate search data/handbook --mode semantic
-	$(BIN)/embedsearch evaluate search data/handbook --mode keyword
-	$(BIN)/embedsearch evaluate search data/handbook --mode hybrid
-	@echo
-	@echo '--- Your turn:  $(BIN)/embedsearch index FOLDER   and   $(BIN)/embedsearch search "QUESTION"'
-
-MEANING = "an employee quit today, how do I cut off everything they had"
-WORDS = "QM-4224 refused"
+	@echo '--- Your turn:  $(BIN)/embedsearch index FOLDER  and then  $(BIN)/embedsearch search "QUESTION"'
 
 test: .venv/.ready
 	$(BIN)/pytest
@@ -62,7 +63,7 @@ lint: .venv/.ready
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .demo.es .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .demo.es .demo-judged.es .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready: pyproject.toml constraints.txt

@@ -101,7 +101,7 @@ class Sync:
                 file.path,
                 key,
                 max_bytes=self.config.max_document_mb * 2**20,
-                note=self._skip,
+                note=lambda place, remark: self._note(key, place, remark),
             ):
                 complete &= self._take(document, key, source, seen)
         except ReadError as error:
@@ -182,6 +182,13 @@ class Sync:
             with self.db.atomic():
                 store.delete_documents(self.db, ids)
                 drop_source(self.db, source.id)
+
+    def _note(self, key: str, place: str, remark: str) -> None:
+        """What a reader says: of a line that was passed over, or of the file, which was read."""
+        if place == key:
+            self.ingest.progress.note(f"{key}: {remark}")
+        else:
+            self._skip(place, remark)
 
     def _skip(self, path: str, reason: str) -> None:
         self.skipped.append(Skipped(path=path, reason=reason))

@@ -55,7 +55,7 @@ class Document:
                 ) from None
         try:
             json.dumps(dict(self.metadata), allow_nan=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"document {self.id!r}: metadata is not JSON: {error}") from None
 
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from embedsearch.errors import ReadError
+from embedsearch.errors import EmptyFileError, ReadError
 from embedsearch.text.readers.content import Content, Note, clean
 from embedsearch.text.readers.html import read_html
 from embedsearch.text.readers.jsonl import read_jsonl
@@ -84,12 +84,12 @@ def read_file(
             return
         data = read_bytes(path, gzipped, max_bytes)
     if not data or data.isspace():
-        raise ReadError("empty")
+        raise EmptyFileError("empty")
     content = _READERS.get(suffix, read_text)(data, max_bytes)
     if content.remark:
         note(doc_id, content.remark)
     if not content.text or content.text.isspace():
-        raise ReadError("empty")
+        raise EmptyFileError("empty")
     yield _document(doc_id, content)
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from embedsearch.errors import InputError, ReadError
+from embedsearch.errors import EmptyFileError, InputError, ReadError
 from embedsearch.text.readers.content import Note, loads, size
 from embedsearch.text.readers.opening import bounded_lines
 from embedsearch.types import Document
@@ -35,7 +35,7 @@ def read_jsonl(
             continue
         yield document
     if empty:
-        raise ReadError("empty")
+        raise EmptyFileError("empty")
 
 
 def _document(line: bytes, fallback_id: str) -> Document:

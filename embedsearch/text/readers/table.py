@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from embedsearch.errors import InputError, ReadError
+from embedsearch.errors import EmptyFileError, InputError, ReadError
 from embedsearch.text.decode import fallback
 from embedsearch.text.readers.content import Note, clean, size
 from embedsearch.text.readers.opening import bounded_lines
@@ -38,7 +38,7 @@ def read_table(
     rows = _rows(csv.reader(feed, delimiter=delimiter, quoting=quoting), feed, quoting)
     _line, header = next(rows, (0, None))
     if header is None:
-        raise ReadError("empty")
+        raise EmptyFileError("empty")
     columns = _columns([] if isinstance(header, InputError) else header)
     count = 0
     for count, (line, row) in enumerate(rows, 1):
@@ -49,7 +49,7 @@ def read_table(
             continue
         yield document
     if not count:
-        raise ReadError("empty")
+        raise EmptyFileError("empty")
 
 
 @dataclass(frozen=True, kw_only=True)
