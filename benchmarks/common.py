@@ -17,6 +17,9 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).resolve().parent / "results"
+CACHE = Path.home() / ".cache" / "embedsearch-benchmarks"
+"""Collections that take long to make and are used again."""
+
 CLI = [sys.executable, str(REPOSITORY / "cli.py")]
 
 _LIBRARIES = (
@@ -82,7 +85,7 @@ def report(
 ) -> int:
     """Prints and, when asked, saves a result; returns 1 when a bar was not met, else 0."""
     shown = {key: value for key, value in vars(options).items() if key not in ("json", "save")}
-    found = {
+    found: dict[str, Any] = {
         "benchmark": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),

@@ -34,7 +34,7 @@ def main() -> int:
     options = _options()
     if options.child:
         return _index_with_random_vectors(*options.child)
-    results: dict[str, Any] = {"encoder": options.encoder}
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="embedsearch-") as scratch:
         for name, articles in (("tenth", options.limit // 10), ("whole", options.limit)):
             file = Path(scratch) / f"{name}.jsonl"
@@ -43,7 +43,7 @@ def main() -> int:
             results[name] = {"articles": articles, **_measure(command)}
             tell(f"{name}: {results[name]}")
     growth = results["whole"]["peak_mb"] - results["tenth"]["peak_mb"]
-    results["growth_mb"] = growth
+    results["growth"] = {"mb": growth, "encoder": options.encoder}
     claim = (
         f"growth of peak memory in MB from {options.limit // 10:,} to {options.limit:,} articles"
     )
@@ -124,7 +124,8 @@ def _index_with_random_vectors(file: str, db: str) -> int:
 
         def encode_query(self, texts: Sequence[str]) -> Vectors:
             vectors = random.standard_normal((len(texts), self.dim), dtype=np.float32)
-            return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            return vectors
 
         encode_document = encode_query
 

@@ -1,7 +1,8 @@
 """What indexing costs beside the encoder, and what it costs again when nothing has changed.
 
 Each run is a process of its own, as a user starts it. The second part compares `index` with
-nothing changed with `status`, run by turns, and sees that it opens no document and imports no torch.
+nothing changed with `status`, run by turns, and sees that it opens no document and imports no
+torch.
 """
 
 from __future__ import annotations

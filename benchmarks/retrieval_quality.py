@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-from common import REPOSITORY, Bar, data_folder, parser, report, tell
+from common import CACHE, REPOSITORY, Bar, data_folder, parser, report, tell
 
 from embedsearch.evaluate import EvaluationConfig, evaluate_search
 from embedsearch.types import Mode
@@ -41,9 +41,7 @@ def _options() -> argparse.Namespace:
     options = parser(__doc__ or "")
     options.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")
     options.add_argument("--model", help="name, folder or hub id; default the bundled model")
-    options.add_argument(
-        "--cache", type=Path, default=REPOSITORY / ".cache" / "retrieval_quality", metavar="DIR"
-    )
+    options.add_argument("--cache", type=Path, default=CACHE / "retrieval_quality", metavar="DIR")
     return options.parse_args()
 
 

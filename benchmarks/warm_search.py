@@ -1,7 +1,8 @@
 """What a warm search costs beside the encoder, in times of the bare NumPy product.
 
-100,000 passages of wikipedia_en with random unit vectors of 384 dimensions; questions of nq_open, each
-asked once in each mode, by turns with `vectors @ query`. The vectors of questions are there already.
+100,000 passages of wikipedia_en with random unit vectors of 384 dimensions; questions of nq_open,
+each asked once in each mode, by turns with `vectors @ query`. The vectors of questions are there
+already.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-from common import REPOSITORY, Bar, data_folder, parser, report, tell
+from common import CACHE, Bar, data_folder, parser, report, tell
 
 from embedsearch.collection import Collection
 from embedsearch.types import Document, Mode
@@ -47,8 +48,7 @@ def main() -> int:
         medians = _measure(collection, encoder, vectors, questions)
     product = medians.pop("product")
     results = {
-        "chunks": status.chunks,
-        "index": status.index.kind,
+        "collection": {"chunks": status.chunks, "index": status.index.kind},
         "product": {"median_ms": product},
     }
     bars = []
@@ -67,9 +67,7 @@ def _options() -> argparse.Namespace:
         "--words", type=int, default=1, help="a passage is as many sentences as have these words"
     )
     options.add_argument("--queries", type=int, default=200, help="measurements of each kind")
-    options.add_argument(
-        "--cache", type=Path, default=REPOSITORY / ".cache" / "warm_search", metavar="DIR"
-    )
+    options.add_argument("--cache", type=Path, default=CACHE / "warm_search", metavar="DIR")
     return options.parse_args()
 
 

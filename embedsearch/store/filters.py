@@ -5,16 +5,18 @@ A filter is a mapping from a field to what it must be:
     {"lang": "en"}                      equal; of a list in the metadata, one element is equal
     {"lang": ["en", "de"]}              one of these
     {"year": {"$gte": 2020, "$lt": 2024}}
-    {"path": "docs/*.md"}               a glob, for `path` and `id`
+    {"path": "docs/*.md"}               a glob, or that very name, for `path` and `id`
     {"author": {"$exists": False}}
 
 Several fields must all hold. `id` is the document's id, `path` the file it came from; every other
-name is looked up in the metadata, with dots for nested objects.
+name is looked up in the metadata, with dots for nested objects. What is not there equals nothing
+and has no order; `$ne` and `$nin` hold of it.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,9 @@ Where = Mapping[str, Any]
 COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 OPERATORS = ("$eq", "$ne", "$in", "$nin", *COMPARISONS, "$glob", "$exists")
 MAX_VALUES = 500
+_LARGEST = sys.float_info.max
+_NAME = "name"
+"""Not for users: a glob, or a name that looks like one (`pages/[id].tsx`)."""
 _COLUMNS = {"id": "d.document_id", "path": "s.path"}
 
 
@@ -39,16 +44,19 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
 
     Raises InputError for an unknown operator or a value that cannot be compared.
     """
-    conditions, parameters = [], []
+    conditions: list[str] = []
+    parameters: list[Any] = []
     for field, wanted in where.items():
-        if not isinstance(field, str) or not field or '"' in field:
+        if not isinstance(field, str) or not field or '"' in field or not _is_unicode(field):
             raise InputError(f"{field!r} cannot be the name of a field to filter by")
         for operator, value in _operations(field, wanted):
             sql, values = _condition(field, operator, value)
             conditions.append(sql)
             parameters.extend(values)
     if len(parameters) > MAX_VALUES:
-        raise InputError(f"a filter may name {MAX_VALUES} values at most, not {len(parameters)}")
+        raise InputError(
+            f"the filter has {len(parameters)} values and names of fields; {MAX_VALUES} are the most"
+        )
     return " AND ".join(conditions) or "1", parameters
 
 
@@ -67,65 +75,106 @@ def _operations(field: str, wanted: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(wanted, Mapping):
         if not wanted:
             raise InputError(f"the filter on {field!r} is empty; say for instance {{'$eq': 1}}")
-        yield from wanted.items()
-    elif isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        for operator, value in wanted.items():
+            if operator not in OPERATORS:
+                raise InputError(f"{operator!r} is no filter; there are: {', '.join(OPERATORS)}")
+            yield operator, value
+    elif isinstance(wanted, Sequence) and not isinstance(wanted, (str, bytes)):
         yield "$in", wanted
     elif field in _COLUMNS and isinstance(wanted, str) and any(c in wanted for c in "*?["):
-        yield "$glob", wanted
+        yield _NAME, wanted
     else:
         yield "$eq", wanted
 
 
 def _condition(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
-    if operator not in OPERATORS:
-        raise InputError(f"{operator!r} is no filter; there are: {', '.join(OPERATORS)}")
     if operator in ("$ne", "$nin"):
         sql, values = _condition(field, "$eq" if operator == "$ne" else "$in", value)
         return f"NOT {sql}", values
+    if operator == "$exists":
+        return _exists(field, value)
+    wanted = [value]
     if operator == "$in":
-        if isinstance(value, str) or not isinstance(value, Sequence):
+        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
             raise InputError(f"{field!r}: $in takes a list, not {value!r}")
-        parts = [_condition(field, "$eq", element) for element in value]
-        if not parts:
-            return "(0)", []
-        return f"({' OR '.join(sql for sql, _ in parts)})", [v for _, vs in parts for v in vs]
+        operator, wanted = "$eq", list(value)
+    if not wanted:
+        return "(0)", []
     if field in _COLUMNS:
-        return _column_condition(field, operator, value)
-    return _metadata_condition(field, operator, value)
+        return _column_condition(field, operator, wanted)
+    return _metadata_condition(field, operator, wanted)
 
 
-def _column_condition(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
+def _exists(field: str, wanted: Any) -> tuple[str, list[Any]]:
+    if not isinstance(wanted, bool):
+        raise InputError(f"{field!r}: $exists takes True or False, not {wanted!r}")
+    if field in _COLUMNS:
+        found, values = _COLUMNS[field], []
+    else:
+        found, values = "json_type(d.metadata, ?)", [_json_path(field)]
+    return f"({found} IS {'NOT ' if wanted else ''}NULL)", values
+
+
+def _column_condition(field: str, operator: str, wanted: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Whether `id` or `path` is as one of `wanted`."""
+    for value in wanted:
+        if not isinstance(value, str) or not _is_unicode(value):
+            raise InputError(f"{field!r} is compared with a string, not {value!r}")
     column = _COLUMNS[field]
-    if operator == "$exists":
-        return f"({column} IS {'NOT ' if value else ''}NULL)", []
-    if not isinstance(value, str):
-        raise InputError(f"{field!r} is compared with a string, not {value!r}")
-    sql = {"$eq": "=", "$glob": "GLOB", **COMPARISONS}[operator]
-    return f"(coalesce({column}, '') {sql} ?)", [value]
+    if operator == _NAME:
+        return f"(coalesce({column} = ? OR {column} GLOB ?, 0))", [*wanted, *wanted]
+    return f"(coalesce({column} {_comparison(operator, wanted)}, 0))", list(wanted)
 
 
-def _metadata_condition(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
-    # json_each yields the elements of a list, and a scalar as its only element.
-    path = "$" + "".join(f'."{part}"' for part in field.split("."))
-    exists = "EXISTS (SELECT 1 FROM json_each(d.metadata, ?) AS j WHERE {})"
-    if operator == "$exists":
-        return f"(json_type(d.metadata, ?) IS {'NOT ' if value else ''}NULL)", [path]
-    if operator == "$glob":
-        if not isinstance(value, str):
-            raise InputError(f"{field!r}: $glob takes a string, not {value!r}")
-        return exists.format("j.type = 'text' AND j.value GLOB ?"), [path, value]
-    test, values = _typed(field, value, COMPARISONS.get(operator, "="))
-    return exists.format(test), [path, *values]
+def _metadata_condition(field: str, operator: str, wanted: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Whether a field, or an element of it where it is a list, is as one of `wanted`.
+
+    Equality and order hold between values of one JSON type only, as in JSON itself.
+    """
+    by_type: dict[str, list[Any]] = {}
+    for value in wanted:
+        kind, bound = _typed(field, operator, value)
+        by_type.setdefault(kind, []).extend(bound)
+    tests = [
+        f"(j.type IN ({kind}){f' AND j.value {_comparison(operator, bound)}' if bound else ''})"
+        for kind, bound in by_type.items()
+    ]
+    path = _json_path(field)
+    # json_each yields the elements of a list, a scalar as its only element, and the values of an
+    # object, which are none of this field's.
+    return (
+        f"(EXISTS (SELECT 1 FROM json_each(d.metadata, ?) AS j WHERE {' OR '.join(tests)}) "
+        "AND json_type(d.metadata, ?) != 'object')"
+    ), [path, *(value for bound in by_type.values() for value in bound), path]
 
 
-def _typed(field: str, value: Any, comparison: str) -> tuple[str, list[Any]]:
-    """Equality and order hold between values of one JSON type only, as in JSON itself."""
+def _comparison(operator: str, values: Sequence[Any]) -> str:
+    if operator == "$eq":
+        return f"IN ({','.join('?' * len(values))})"
+    return f"{'GLOB' if operator == '$glob' else COMPARISONS[operator]} ?"
+
+
+def _json_path(field: str) -> str:
+    # A name is escaped as in the metadata's own JSON: SQLite compares it letter by letter.
+    return "$" + "".join(f".{json.dumps(part, ensure_ascii=False)}" for part in field.split("."))
+
+
+def _typed(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
+    """SQLite's names of a value's JSON type, and the value to bind unless the type says it all."""
+    if operator == "$glob" and not isinstance(value, str):
+        raise InputError(f"{field!r}: $glob takes a string, not {value!r}")
     if value is None or isinstance(value, bool):
-        if comparison != "=":
+        if operator != "$eq":
             raise InputError(f"{field!r}: {value!r} has no order; compare numbers or strings")
-        return "j.type = ?", [json.dumps(value)]
-    if isinstance(value, str):
-        return f"j.type = 'text' AND j.value {comparison} ?", [value]
-    if isinstance(value, (int, float)):
-        return f"j.type IN ('integer', 'real') AND j.value {comparison} ?", [value]
+        return f"'{json.dumps(value)}'", []
+    if isinstance(value, str) and _is_unicode(value):
+        return "'text'", [value]
+    if isinstance(value, (int, float)) and abs(value) <= _LARGEST:
+        # SQLite too reads an integer beyond 64 bits as a real.
+        return "'integer', 'real'", [value if -(2**63) <= value < 2**63 else float(value)]
     raise InputError(f"{field!r} cannot be compared with {value!r}; take a number or a string")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether SQLite can hold it: a lone surrogate is no character."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

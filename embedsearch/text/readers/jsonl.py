@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from embedsearch.errors import EmptyFileError, InputError, ReadError
+from embedsearch.errors import EmptyFileError, InputError
 from embedsearch.text.readers.content import Note, loads, size
 from embedsearch.text.readers.opening import bounded_lines
 from embedsearch.types import Document
