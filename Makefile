@@ -71,5 +71,5 @@ clean:
 	@echo "--- Setting up .venv with faiss-$(FAISS). The first time takes some minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip uninstall -qq --yes faiss-$(OTHER_FAISS)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[$(FAISS),dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(FAISS),dev]'
 	@touch $@

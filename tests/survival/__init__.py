@@ -1,0 +1,1 @@
+"""A collection survives: killed processes, full disks, damaged files, many processes at once."""
