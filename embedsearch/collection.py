@@ -28,6 +28,7 @@ from embedsearch.status import Status, folder_size, read_status
 from embedsearch.store import documents as store
 from embedsearch.store.erase import empty_log, erase
 from embedsearch.store.filters import Where
+from embedsearch.store.generations import Generation, current_generation
 from embedsearch.store.settings import Model, active_model, get_setting, put_setting
 from embedsearch.store.sources import drop_empty_sources, forget_documents
 from embedsearch.store.vectors import drop_unused_vectors
@@ -63,7 +64,7 @@ class Collection:
         self._encoder = EncoderSlot(model)
         self._chunking = chunking
         self._view: View | None = None
-        self._damage = ""
+        self._damaged: tuple[Generation, str] | None = None
 
     @classmethod
     def open(
@@ -320,7 +321,9 @@ class Collection:
             mean = document_vectors(db, stored.row, model.dim).mean(axis=0, keepdims=True)
             vector = np.ascontiguousarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
             live = self._live(db, model)
-            return search(db, live, Query.of("", vector), config, where, exclude=stored.row)
+            hits = search(db, live, Query.of("", vector), config, where, exclude=stored.row)
+        self._mend()
+        return hits
 
     # Looking things up
 
@@ -385,18 +388,25 @@ class Collection:
             self._view = View(self.folder, self._note_damage)
         return self._view.refresh(db, model)
 
-    def _note_damage(self, problem: str) -> None:
-        self._damage = problem
-        log.warning("%s", problem)
+    def _note_damage(self, generation: Generation, problem: str) -> None:
+        self._damaged = generation, problem
 
     def _mend(self) -> None:
-        """Builds the index file again after a search found it damaged, if that can be done now."""
-        if not self._damage or self._access.read_only:
+        """Tells of an index file that a search could not use, and builds it again if possible."""
+        if self._damaged is None:
             return
-        self._damage = ""
+        (generation, problem), self._damaged = self._damaged, None
+        with self._access.reading() as db:
+            if current_generation(db) != generation:
+                return  # a writer put another in its place just then
+        log.warning("%s; the vectors in the database were searched instead", problem)
+        if self._access.read_only:
+            return
         try:
             with self._access.writing() as db:
-                self._tidy(db, orphans=False)
+                model = active_model(db)
+                if model is not None:
+                    build_generation(db, self.folder, model)
         except (LockedError, StorageError) as error:
             log.warning("the index file was not built again: %s", error)
         else:

@@ -16,17 +16,17 @@ from embedsearch import index
 from embedsearch.access import Access
 from embedsearch.device import describe
 from embedsearch.errors import EmbedSearchError
-from embedsearch.indexing import load_generation, stale_reason
+from embedsearch.indexing import INDEX_FOLDER, load_generation, stale_reason
 from embedsearch.models import check_fingerprint, load_encoder
 from embedsearch.store.database import DATABASE_NAME, open_database, plain_errors
 from embedsearch.store.documents import count
 from embedsearch.store.generations import current_generation, deletions_after
 from embedsearch.store.settings import active_model
 from embedsearch.store.vectors import read_embeddings
+from embedsearch.types import Encoder
 
 FREE_SPACE = 200e6
 UNIT_TOLERANCE = 1e-3
-SCORE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,11 @@ class Check:
     remedy: str = ""
 
 
-def examine(folder: Path) -> list[Check]:
-    """Checks the installation and the collection in `folder`; changes neither."""
+def examine(folder: Path, *, model: str | Path | Encoder | None = None) -> list[Check]:
+    """Checks the installation and the collection in `folder`; changes neither.
+
+    `model` is that of the collection, where its name alone does not lead to it.
+    """
     checks = list(_installation(folder))
     try:
         access = Access.open(folder, read_only=True, create=False)
@@ -49,7 +52,8 @@ def examine(folder: Path) -> list[Check]:
     try:
         with access.reading() as db:
             checks += [
-                _run(name, look, db, access.folder, remedy) for name, look, remedy in _CHECKS
+                _run(name, look, db, access.folder, remedy)
+                for name, look, remedy in (*_CHECKS, _model_check(model))
             ]
     finally:
         access.close()
@@ -57,7 +61,7 @@ def examine(folder: Path) -> list[Check]:
 
 
 _REINDEX = "restore the folder from a backup, or delete it and index again"
-_REBUILD = "run `embedsearch index` on your files: it builds the index file again"
+_REBUILD = "delete the folder `index` in the collection: the next search builds it again"
 
 
 _Look = Callable[[Database, Path], str]
@@ -177,32 +181,35 @@ def _vectors(db: Database, _folder: Path) -> str:
 
 
 def _index_file(db: Database, folder: Path) -> str:
+    """A file that is missing or behind costs time and no truth, so that is no fault."""
     model, generation = active_model(db), current_generation(db)
     if model is None:
         return "none yet"
     reason = stale_reason(db, folder, model)
-    if reason:
-        raise _UnhealthyError(reason)
-    if generation is None:
-        return "none yet"
-    index.verify(folder / "index" / generation.file)
+    path = folder / INDEX_FOLDER / generation.file if generation else None
+    if generation is None or path is None or generation.model != model.id or not path.exists():
+        return f"{reason or 'none yet'}; searches read the vectors in the database until it is built"
+    index.verify(path)
     loaded = load_generation(folder, generation)
     gone = deletions_after(db, 0)
     for ids, vectors in read_embeddings(db, model.dim, up_to=generation.watermark):
         if not np.isin(ids, loaded.ids).all() or np.isin(ids, gone).any():
             raise _UnhealthyError("the index file does not hold the chunks that the database has")
-        scores, _ = loaded.search(vectors[:1], 1)
-        if abs(float(scores[0, 0]) - 1) > SCORE_TOLERANCE and vectors[0].any():
-            raise _UnhealthyError(f"chunk {ids[0]} does not find itself in the index file")
-    return f"generation {generation.id}: {generation.kind}, {generation.vectors} vectors, verified"
+        if not np.array_equal(loaded.vectors[np.searchsorted(loaded.ids, ids)], vectors):
+            raise _UnhealthyError("the index file holds other vectors than the database")
+    found = f"generation {generation.id}: {generation.kind}, {generation.vectors} vectors, verified"
+    return f"{found}; {reason}" if reason else found
 
 
-def _model(db: Database, _folder: Path) -> str:
-    model = active_model(db)
-    if model is None:
-        return "none yet"
-    check_fingerprint(load_encoder(model.name), model)
-    return f"{model.name}, fingerprint {model.fingerprint[:16]}"
+def _model_check(wanted: str | Path | Encoder | None) -> tuple[str, _Look, str]:
+    def look(db: Database, _folder: Path) -> str:
+        model = active_model(db)
+        if model is None:
+            return "none yet"
+        check_fingerprint(load_encoder(wanted or model.name), model)
+        return f"{model.name}, fingerprint {model.fingerprint[:16]}"
+
+    return "model", look, "bring the model back, or change over: embedsearch reindex --model M"
 
 
 _CHECKS: tuple[tuple[str, _Look, str], ...] = (
@@ -211,5 +218,4 @@ _CHECKS: tuple[tuple[str, _Look, str], ...] = (
     ("keyword index", _keywords, "run `embedsearch vacuum`: it writes the keyword index anew"),
     ("vectors", _vectors, "run `embedsearch reindex`"),
     ("index file", _index_file, _REBUILD),
-    ("model", _model, "bring the model back, or change over: embedsearch reindex --model M"),
 )

@@ -56,7 +56,8 @@ def build_generation(db: Database, folder: Path, model: Model) -> None:
     built = index.build(read_embeddings(db, model.dim), chunks, model.dim)
     home = folder / INDEX_FOLDER
     home.mkdir(exist_ok=True)
-    path = built.save(home, f"{number:06d}.index")
+    saved = built.save(home, f"{number:06d}.index")
+    path = saved.rename(home / _file_name(number, index.checksum(saved)))
     status = path.stat()
     last = db.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()[0]
     adopt_generation(
@@ -73,6 +74,11 @@ def build_generation(db: Database, folder: Path, model: Model) -> None:
         ),
     )
     drop_other_files(folder, keep=path.name)
+
+
+def _file_name(number: int, checksum: int) -> str:
+    """The name says which content was adopted: no other file can pass for this one."""
+    return f"{number:06d}-{checksum:08x}.index"
 
 
 def drop_other_files(folder: Path, *, keep: str) -> None:
@@ -94,6 +100,8 @@ def check_generation(folder: Path, generation: Generation) -> Path:
         raise IndexFileError(
             f"the index file {path} has {status.st_size} bytes instead of {generation.size}"
         )
+    if path.name != _file_name(generation.id, index.checksum(path)):
+        raise IndexFileError(f"the index file {path} is not the one that was built")
     if status.st_mtime_ns != generation.mtime_ns:
         index.verify(path)  # touched since: its content must prove itself
     return path

@@ -12,7 +12,7 @@ from sqlite_utils import Database
 from embedsearch.errors import EmbedSearchError
 from embedsearch.index import LiveIndex, NumpyIndex
 from embedsearch.indexing import load_generation
-from embedsearch.store.generations import State, current_state, deletions_after
+from embedsearch.store.generations import Generation, State, current_state, deletions_after
 from embedsearch.store.settings import Model
 from embedsearch.store.vectors import read_embeddings
 
@@ -24,11 +24,12 @@ class View:
     """The chunk vectors of a collection as SQLite has them now, ready to be searched.
 
     `refresh` compares the state in SQLite with the one it saw last and reads the difference, so a
-    reader that lives on sees new rows and new index files. `warn` is told when the index file
-    cannot be used; the search is then exact over the vectors in SQLite, and as right as before.
+    reader that lives on sees new rows and new index files. `warn` is told when an index file
+    cannot be used, and why; the search is then exact over the vectors in SQLite, as right as
+    before.
     """
 
-    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, warn: Callable[[Generation, str], None]) -> None:
         self._folder = folder
         self._warn = warn
         self._state: State | None = None
@@ -59,7 +60,7 @@ class View:
                 base = load_generation(self._folder, state.generation)
                 watermark = state.generation.watermark
             except EmbedSearchError as error:
-                self._warn(f"{error}; searching the vectors in the database instead")
+                self._warn(state.generation, str(error))
         ids, vectors = _rows(db, model.dim, above=watermark)
         deleted = deletions_after(db, 0)
         return LiveIndex(base, ids, vectors, deleted)

@@ -12,6 +12,7 @@ from embedsearch.errors import InputError
 from embedsearch.index.checks import check_ids, check_vectors
 from embedsearch.index.exact import NumpyIndex
 from embedsearch.index.faiss_flat import FaissFlat
+from embedsearch.index.file import index_checksum as checksum
 from embedsearch.index.file import verify_index_file as verify
 from embedsearch.index.live import LiveIndex
 
@@ -23,6 +24,7 @@ __all__ = [
     "LiveIndex",
     "NumpyIndex",
     "build",
+    "checksum",
     "faiss_available",
     "load",
     "verify",

@@ -109,6 +109,24 @@ def read_index_file(path: Path) -> tuple[RowIds, Vectors]:
         ) from error
 
 
+def index_checksum(path: Path) -> int:
+    """CRC-32 of the header, which holds those of all the rest: tells one file from another.
+
+    Raises as `read_index_file`.
+    """
+    try:
+        with path.open("rb") as file:
+            _read_header(file, path)
+            file.seek(PAGE - CHECKSUM.size)
+            return int(CHECKSUM.unpack(file.read(CHECKSUM.size))[0])
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no index file {path}") from None
+    except OSError as error:
+        raise StorageError(
+            f"the index file {path} could not be read: {error.strerror or error}"
+        ) from error
+
+
 def verify_index_file(path: Path) -> None:
     """Reads all of an index file; raises as `read_index_file`, IndexFileError for any damage."""
     read_index_file(path)

@@ -105,8 +105,11 @@ def open_database(folder: Path, *, read_only: bool) -> Database:
 
 def migrate(db: Database) -> None:
     """Brings the schema up to date. The caller holds the writer's lock."""
-    if not schema_is_current(db):
-        migrations.apply(db)
+    # In one transaction with the library's own table: killed in between, a new database would
+    # hold that table alone and pass for another program's.
+    with db.atomic():
+        if not schema_is_current(db):
+            migrations.apply(db)
 
 
 def schema_is_current(db: Database) -> bool:

@@ -55,7 +55,7 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
             parameters.extend(values)
     if len(parameters) > MAX_VALUES:
         raise InputError(
-            f"the filter has {len(parameters)} values and names of fields; {MAX_VALUES} are the most"
+            f"the filter has {len(parameters)} values and fields; {MAX_VALUES} are the most"
         )
     return " AND ".join(conditions) or "1", parameters
 

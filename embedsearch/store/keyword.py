@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import normalize
 
 from sqlite_utils import Database
 
@@ -46,7 +47,8 @@ class KeywordQuery:
 
 def parse_query(text: str) -> KeywordQuery:
     """The words of a query, without stop words unless there is nothing else."""
-    words = list(dict.fromkeys(word.lower() for word in _WORD.findall(text)))
+    composed = normalize("NFC", text)  # an accent of its own would split the word
+    words = list(dict.fromkeys(word.lower() for word in _WORD.findall(composed)))
     telling = [word for word in words if word not in STOP_WORDS]
     return KeywordQuery(terms=tuple((telling or words)[:MAX_TERMS]))
 

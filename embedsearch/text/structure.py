@@ -60,12 +60,16 @@ def title_of(text: str, format: Format) -> str:  # noqa: A002
     """
     if format == "rst" and (title := _rst_title_field(text)):
         return title
-    found = headings(text, format)
-    if format == "markdown":
-        outermost = next((heading.title for heading in found if heading.level == 1), "")
-        if outermost:
-            return outermost
-    return found[0].title if found else ""
+    if format == "rst":
+        return next((heading.title for heading in _rst_headings(text)), "")
+    if format != "markdown":
+        return ""
+    first = ""
+    for heading in _markdown_headings(text):  # read only as far as the title
+        if heading.level == 1 and heading.title:
+            return heading.title
+        first = first or heading.title
+    return first
 
 
 def _one_line(text: str) -> str:

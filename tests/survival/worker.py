@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import signal
+import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from tests.fake_encoder import FakeEncoder
 
 Tell = Callable[..., None]
 
+_connect = sqlite3.connect
 _CHANGING = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 
 
@@ -70,12 +72,16 @@ def count_steps(last: int) -> itertools.count[int]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "sqlite3.connect/handle":
-            arguments[0].set_trace_callback(step)
-        elif event in _CHANGING or (event == "open" and _writes(arguments[2])):
+        if event in _CHANGING or (event == "open" and _writes(arguments[2])):
             step()
 
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        conn = _connect(*arguments, **options)
+        conn.set_trace_callback(step)
+        return conn
+
     sys.addaudithook(hook)
+    sqlite3.connect = connect
     return steps
 
 
