@@ -62,6 +62,14 @@ lint: .venv/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Takes hours; benchmarks/README.md tells what each measures and how to run one.
+bench: .venv/.ready
+	status=0; \
+	for script in $(filter-out %/common.py,$(wildcard benchmarks/*.py)); do \
+		$(BIN)/python $$script --save || status=1; \
+	done; \
+	exit $$status
+
 clean:
 	rm -rf .venv .demo.es .demo-judged.es .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -37,10 +37,9 @@ from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import SILENT, Document, Encoder, Hit, Mode, Progress, SyncReport
 
 if TYPE_CHECKING:
-    from embedsearch.index import LiveIndex
     from embedsearch.retrieval import By, Query, SearchConfig
     from embedsearch.types import Vectors
-    from embedsearch.view import View
+    from embedsearch.view import Snapshot, View
 
 log = logging.getLogger("embedsearch")
 
@@ -320,8 +319,8 @@ class Collection:
                 raise NotFoundError(f"there is no document {document_id!r} in {self.folder}")
             mean = document_vectors(db, stored.row, model.dim).mean(axis=0, keepdims=True)
             vector = np.ascontiguousarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
-            live = self._live(db, model)
-            hits = search(db, live, Query.of("", vector), config, where, exclude=stored.row)
+            snapshot = self._snapshot(db, model, semantic=True)
+            hits = search(snapshot, Query.of("", vector), config, where, exclude=stored.row)
         self._mend()
         return hits
 
@@ -376,17 +375,18 @@ class Collection:
 
         with self._access.reading() as db:
             model = active_model(db)
-            if encoder is None or model is None:
-                return search(db, None, query, config, where)
-            check_fingerprint(encoder, model)
-            return search(db, self._live(db, model), query, config, where)
+            if encoder is not None and model is not None:
+                check_fingerprint(encoder, model)
+            return search(
+                self._snapshot(db, model, semantic=encoder is not None), query, config, where
+            )
 
-    def _live(self, db: Database, model: Model) -> LiveIndex:
+    def _snapshot(self, db: Database, model: Model | None, *, semantic: bool) -> Snapshot:
         from embedsearch.view import View
 
         if self._view is None:
             self._view = View(self.folder, self._note_damage)
-        return self._view.refresh(db, model)
+        return self._view.refresh(db, model, semantic=semantic)
 
     def _note_damage(self, generation: Generation, problem: str) -> None:
         self._damaged = generation, problem

@@ -188,7 +188,7 @@ def _index_file(db: Database, folder: Path) -> str:
     reason = stale_reason(db, folder, model)
     path = folder / INDEX_FOLDER / generation.file if generation else None
     if generation is None or path is None or generation.model != model.id or not path.exists():
-        return f"{reason or 'none yet'}; searches read the vectors in the database until it is built"
+        return f"{reason or 'none yet'}; until it is built, searches read the database instead"
     index.verify(path)
     loaded = load_generation(folder, generation)
     gone = deletions_after(db, 0)

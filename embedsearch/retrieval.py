@@ -26,6 +26,7 @@ from embedsearch.types import Hit, Mode
 
 if TYPE_CHECKING:
     from embedsearch.types import RowIds, Vectors
+    from embedsearch.view import Snapshot
 
 By = Literal["document", "chunk"]
 
@@ -72,53 +73,68 @@ class Query:
 
 
 def search(
-    db: Database,
-    live: LiveIndex | None,
+    snapshot: Snapshot,
     query: Query,
     config: SearchConfig,
     where: Where | None = None,
     *,
     exclude: int | None = None,
 ) -> list[Hit]:
-    """The best hits, best first; without an index, by keyword alone.
-
-    The caller holds a read transaction. `exclude` is the row of a document to leave out.
-    """
-    allowed = matching_chunks(db, where) if where else None
+    """The best hits, best first. `exclude` is the row of a document to leave out."""
+    candidates = _Candidates(
+        snapshot=snapshot,
+        query=query,
+        where=where,
+        allowed=matching_chunks(snapshot.db, where) if where else None,
+    )
     depth = max(DEPTH, 2 * config.k)
     while True:
-        ranking = _rank_chunks(db, live, query, config.mode, depth, where, allowed)
-        best = _best(db, ranking, config, exclude)
+        ranking = candidates.rank(config.mode, depth)
+        best = _best(snapshot.db, ranking, config, exclude)
         # Long documents may fill the list with their own chunks: then look deeper.
         if len(best) >= config.k or len(ranking) < depth:
             break
         depth *= 4
-    return _hits(db, best[: config.k], query.words)
+    return _hits(snapshot.db, best[: config.k], query.words)
 
 
-def _rank_chunks(
-    db: Database,
-    live: LiveIndex | None,
-    query: Query,
-    mode: Mode,
-    depth: int,
-    where: Where | None,
-    allowed: RowIds | None,
-) -> Ranking:
-    """Scores by chunk row, best first."""
-    if mode == "keyword" or query.vector is None or live is None:
-        return dict(search_keyword(db, query.words, depth, where))
-    if mode == "semantic" or not query.words.terms:
-        return _semantic(live, query.vector, depth, allowed)
-    running = _POOL.submit(_semantic, live, query.vector, depth, allowed)
-    by_words = dict(search_keyword(db, query.words, depth, where))
-    by_meaning = running.result()
-    # Each list is completed with the other's candidates, so that both scores of each are exact.
-    only_words = np.array(sorted(by_words.keys() - by_meaning.keys()), dtype=np.int64)
-    only_meaning = sorted(by_meaning.keys() - by_words.keys())
-    by_meaning |= _semantic(live, query.vector, len(only_words), only_words)
-    by_words |= dict(score_keyword(db, query.words, only_meaning))
-    return fuse(by_meaning, by_words)
+@dataclass(frozen=True, kw_only=True)
+class _Candidates:
+    """The chunks that a query may find, ranked in one way or another."""
+
+    snapshot: Snapshot
+    query: Query
+    where: Where | None
+    allowed: RowIds | None
+
+    def rank(self, mode: Mode, depth: int) -> Ranking:
+        """Scores by chunk row, best first."""
+        live, vector = self.snapshot.live, self.query.vector
+        if mode == "keyword" or vector is None or live is None:
+            return self._by_words(depth)
+        if mode == "semantic" or not self.query.words.terms:
+            return _semantic(live, vector, depth, self.allowed)
+        running = _POOL.submit(_semantic, live, vector, depth, self.allowed)
+        by_words = self._by_words(depth)
+        by_meaning = running.result()
+        # Each list is completed with the other's candidates, so that both scores of each are exact.
+        only_words = np.array(sorted(by_words.keys() - by_meaning.keys()), dtype=np.int64)
+        only_meaning = sorted(by_meaning.keys() - by_words.keys())
+        by_meaning |= _semantic(live, vector, len(only_words), only_words)
+        by_words |= self._word_scores(only_meaning)
+        return fuse(by_meaning, by_words, background=float(vector[0] @ live.centroid))
+
+    def _by_words(self, depth: int) -> Ranking:
+        db, postings = self.snapshot.db, self.snapshot.postings
+        if postings is not None:
+            return dict(postings.search(db, self.query.words.terms, depth, self.allowed))
+        return dict(search_keyword(db, self.query.words, depth, self.where))
+
+    def _word_scores(self, rows: Sequence[int]) -> Ranking:
+        db, postings = self.snapshot.db, self.snapshot.postings
+        if postings is not None:
+            return dict(postings.score(db, self.query.words.terms, rows))
+        return dict(score_keyword(db, self.query.words, rows))
 
 
 def _semantic(live: LiveIndex, vector: Vectors, depth: int, allowed: RowIds | None) -> Ranking:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sqlite_utils import Database
@@ -14,7 +14,11 @@ from embedsearch.store import documents as store
 from embedsearch.store.sources import Source, drop_source, source_id, stamp_source
 from embedsearch.text.files import SourceFile
 from embedsearch.text.readers import read_file
+from embedsearch.text.readers.content import Note
 from embedsearch.types import Document, Skipped
+
+_Stored = tuple[bytes, int | None]
+"""Hash and source of a document in the collection."""
 
 
 @dataclass
@@ -62,6 +66,24 @@ class Upsert:
             self.added += 1
 
 
+@dataclass(kw_only=True)
+class _Reading:
+    """A file that was read. `whole` says that all it holds is known, `conflict` that one of its
+    ids is that of another file's document. `contested` are ids whose file changed as well and may
+    give them up; `vanished` those of the documents that it has in the collection and no longer in
+    itself."""
+
+    key: str
+    file: SourceFile
+    source: int
+    whole: bool = True
+    conflict: bool = False
+    problem: str | None = None
+    seen: set[str] = field(default_factory=set)
+    contested: set[str] = field(default_factory=set)
+    vanished: list[str] = field(default_factory=list)
+
+
 @dataclass
 class Sync:
     """One sync under way. The counts are of documents; `skipped` says what was passed over."""
@@ -76,74 +98,116 @@ class Sync:
     removed: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     _claimed: set[str] = field(default_factory=set)
+    """Ids taken in this run and not yet committed."""
+    _vanished: set[str] = field(default_factory=set)
+    """Ids that their file no longer has: any other file may take them."""
     _gone: frozenset[int] = frozenset()
+    _changing: frozenset[int] = frozenset()
+    _unsettled: list[_Reading] = field(default_factory=list)
 
     def run(self) -> None:
         """Reads what changed, commits it batch by batch, and removes what is gone."""
-        self._gone = frozenset(source.id for source in self.plan.gone)
-        self.unchanged = self.plan.unchanged
-        self.skipped = list(self.plan.skipped)
-        self.ingest.progress.start("Indexing", sum(f.size for f in self.plan.changed.values()), "B")
-        for key, file in self.plan.changed.items():
+        plan = self.plan
+        self._gone = frozenset(source.id for source in plan.gone)
+        self._changing = frozenset(plan.known[key].id for key in plan.changed if key in plan.known)
+        self.unchanged = plan.unchanged
+        self.skipped = list(plan.skipped)
+        self.ingest.progress.start("Indexing", sum(f.size for f in plan.changed.values()), "B")
+        for key, file in plan.changed.items():
             self._read(key, file)
+        # Now it is known which documents every file has lost, and whether another has them.
+        for reading in self._unsettled:
+            if reading.contested:
+                self._read_again(reading)
         self.ingest.flush()
-        for source in self.plan.gone:
+        for reading in self._unsettled:
+            self._settle(reading)
+        for source in plan.gone:
             self._remove(source)
 
     def _read(self, key: str, file: SourceFile) -> None:
         known = self.plan.known.get(key)
         rehearsed = known.id if known else -1
         source = rehearsed if self.config.dry_run else source_id(self.db, key)
-        seen: set[str] = set()
-        problem, complete = None, True
+        reading = _Reading(key=key, file=file, source=source)
         try:
-            for document in read_file(
-                file.path,
-                key,
-                max_bytes=self.config.max_document_mb * 2**20,
-                note=lambda place, remark: self._note(key, place, remark),
+            for document in self._documents(
+                reading, lambda place, why: self._note(key, place, why)
             ):
-                complete &= self._take(document, key, source, seen)
+                self._look_at(document, reading)
         except ReadError as error:
-            problem = str(error)
+            reading.problem = str(error)
             # What cannot be read now may have been read before: those documents stay.
-            complete = isinstance(error, EmptyFileError)
+            reading.whole = isinstance(error, EmptyFileError)
+            self._skip(key, reading.problem)
         except OSError as error:
             self._skip(key, error.strerror or str(error))
             return
-        if problem:
-            self._skip(key, problem)
-        if problem or complete:
-            self._finish(file, source, seen, problem, complete=complete)
+        if reading.whole:
+            ids = store.documents_of_source(self.db, source)
+            reading.vanished = [id_ for id_ in ids if id_ not in reading.seen]
+            self._vanished.update(reading.vanished)
+        if reading.contested or reading.vanished:
+            self._unsettled.append(reading)
+        elif not reading.conflict or reading.problem:
+            self.ingest.then(lambda: self._stamp(reading))
 
-    def _take(self, document: Document, key: str, source: int, seen: set[str]) -> bool:
-        """Takes one document of a file; False when its id belongs to another file."""
-        if document.id in seen:
-            self._skip(
-                key, f"the id {document.id!r} stands in it more than once; the first is taken"
-            )
-            return True
+    def _read_again(self, reading: _Reading) -> None:
+        """Takes, in a second reading, what the file that had it has given up."""
+        try:
+            for document in self._documents(reading, lambda *_: None):
+                if document.id in reading.contested:
+                    reading.contested.discard(document.id)
+                    self._take(document, reading, store.stored_hash(self.db, document.id))
+        except (ReadError, OSError):
+            reading.conflict = True  # it is changing at this moment: the next sync reads it
+
+    def _documents(self, reading: _Reading, note: Note) -> Iterator[Document]:
+        limit = self.config.max_document_mb * 2**20
+        return read_file(reading.file.path, reading.key, max_bytes=limit, note=note)
+
+    def _look_at(self, document: Document, reading: _Reading) -> None:
+        """Takes one document of a file, unless that cannot be decided yet."""
+        if document.id in reading.seen or document.id in reading.contested:
+            why = f"the id {document.id!r} stands in it more than once; the first is taken"
+            self._skip(reading.key, why)
+            return
         stored = store.stored_hash(self.db, document.id)
-        if self._is_taken(document.id, stored, source):
-            self._skip(key, f"the id {document.id!r} is that of a document of another file")
-            return False
-        seen.add(document.id)
-        digest = store.document_hash(document)
-        if stored and stored[0] == digest:
-            self.unchanged += 1
-            self.ingest.progress.advance(len(document.text))
-            if stored[1] != source and not self.config.dry_run:
-                self.ingest.then(lambda: store.move_document(self.db, document.id, source))
+        if self._is_taken(document.id, stored, reading.source) and self._may_be_given_up(
+            document.id, stored
+        ):
+            reading.contested.add(document.id)
         else:
-            self._put(document, digest, source, is_new=stored is None)
-        return True
+            self._take(document, reading, stored)
 
-    def _is_taken(
-        self, document_id: str, stored: tuple[bytes, int | None] | None, source: int
-    ) -> bool:
+    def _take(self, document: Document, reading: _Reading, stored: _Stored | None) -> None:
+        if self._is_taken(document.id, stored, reading.source):
+            reading.conflict = True
+            why = f"the id {document.id!r} is that of a document of another file"
+            self._skip(reading.key, why)
+            return
+        reading.seen.add(document.id)
+        self._vanished.discard(document.id)
+        digest = store.document_hash(document)
+        if not stored or stored[0] != digest:
+            self._put(document, digest, reading.source, is_new=stored is None)
+            return
+        self.unchanged += 1
+        self.ingest.progress.advance(len(document.text))
+        if stored[1] != reading.source:
+            self._claimed.add(document.id)
+            self.ingest.then(lambda: store.move_document(self.db, document.id, reading.source))
+
+    def _is_taken(self, document_id: str, stored: _Stored | None, source: int) -> bool:
         if document_id in self._claimed:
             return True
-        return stored is not None and stored[1] not in {None, source, *self._gone}
+        if stored is None or document_id in self._vanished:
+            return False
+        return stored[1] not in {None, source, *self._gone}
+
+    def _may_be_given_up(self, document_id: str, stored: _Stored | None) -> bool:
+        """Whether the document's file changed too, so that it may have lost the document."""
+        return document_id not in self._claimed and bool(stored) and stored[1] in self._changing
 
     def _put(self, document: Document, digest: bytes, source: int, *, is_new: bool) -> None:
         def write(cuts: StoredCuts) -> None:
@@ -159,24 +223,33 @@ class Sync:
         if self.ingest.is_idle and not self.config.dry_run:
             self._claimed.clear()  # all are in the database now
 
-    def _finish(
-        self, file: SourceFile, source: int, seen: set[str], problem: str | None, *, complete: bool
-    ) -> None:
-        """Once the file's documents are in: drops those it no longer has, and stamps it."""
-        vanished: list[str] = []
-        if complete and self.config.prune:
-            vanished = [i for i in store.documents_of_source(self.db, source) if i not in seen]
-            self.removed += len(vanished)
+    def _settle(self, reading: _Reading) -> None:
+        """Removes what a file has lost and no other took, and stamps the file."""
+        lost = [id_ for id_ in reading.vanished if id_ in self._vanished]
+        removed = lost if self.config.prune else []
+        self.removed += len(removed)
+        if self.config.dry_run:
+            return
+        with self.db.atomic():
+            store.delete_documents(self.db, removed)
+            # Without a stamp it is read by the next sync, which may prune.
+            if not reading.conflict and removed == lost:
+                self._stamp(reading)
 
-        def finish() -> None:
-            store.delete_documents(self.db, vanished)
-            stamp_source(self.db, source, size=file.size, mtime_ns=file.mtime_ns, problem=problem)
-
-        self.ingest.then(finish)
+    def _stamp(self, reading: _Reading) -> None:
+        file = reading.file
+        stamp_source(
+            self.db,
+            reading.source,
+            size=file.size,
+            mtime_ns=file.mtime_ns,
+            problem=reading.problem,
+        )
 
     def _remove(self, source: Source) -> None:
         """Removes the documents of a file that is gone, and the file."""
         ids = store.documents_of_source(self.db, source.id)
+        ids = [id_ for id_ in ids if id_ not in self._claimed]  # those another file has, rehearsed
         self.removed += len(ids)
         if not self.config.dry_run:
             with self.db.atomic():

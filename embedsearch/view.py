@@ -1,8 +1,9 @@
-"""What a search sees of the vectors: the index file, newer rows, deleted rows; kept up to date."""
+"""What a search sees: vectors and keyword index as SQLite has them now, kept up to date."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from embedsearch.errors import EmbedSearchError
 from embedsearch.index import LiveIndex, NumpyIndex
 from embedsearch.indexing import load_generation
 from embedsearch.store.generations import Generation, State, current_state, deletions_after
+from embedsearch.store.postings import Postings
 from embedsearch.store.settings import Model
 from embedsearch.store.vectors import read_embeddings
 
@@ -20,8 +22,20 @@ if TYPE_CHECKING:
     from embedsearch.types import RowIds, Vectors
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """What one search reads: the database, in a transaction, and what is in memory of it.
+
+    Without `live` there is no search by meaning; without `postings` FTS5 ranks by itself.
+    """
+
+    db: Database
+    live: LiveIndex | None
+    postings: Postings | None
+
+
 class View:
-    """The chunk vectors of a collection as SQLite has them now, ready to be searched.
+    """A collection ready to be searched.
 
     `refresh` compares the state in SQLite with the one it saw last and reads the difference, so a
     reader that lives on sees new rows and new index files. `warn` is told when an index file
@@ -34,10 +48,25 @@ class View:
         self._warn = warn
         self._state: State | None = None
         self._live: LiveIndex | None = None
+        self._words: tuple[int, int] | None = None
+        self._postings: Postings | None = None
 
-    def refresh(self, db: Database, model: Model) -> LiveIndex:
-        """The index as of the transaction that `db` is in."""
+    def refresh(self, db: Database, model: Model | None, *, semantic: bool) -> Snapshot:
+        """What there is as of the transaction that `db` is in; `semantic` asks for vectors."""
         state = current_state(db)
+        live = self._refresh_live(db, model, state) if model and semantic else None
+        return Snapshot(db, live, self._refresh_postings(db, state))
+
+    def _refresh_postings(self, db: Database, state: State) -> Postings | None:
+        """Postings in memory pay from the second search on that finds the same chunks."""
+        words = (state.last_chunk, state.last_deletion)
+        if words != self._words:
+            self._words, self._postings = words, None
+        elif self._postings is None:
+            self._postings = Postings(db)
+        return self._postings
+
+    def _refresh_live(self, db: Database, model: Model, state: State) -> LiveIndex:
         last = self._state
         if (
             self._live is None

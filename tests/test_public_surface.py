@@ -54,10 +54,18 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not modules & (HEAVY | {"numpy"})
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["status", "--db"], 2)])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["search", "--help"], 0),
+        (["status", "--db", "made.es"], 0),
+        (["status", "--db", "missing.es"], 2),
+    ],
+)
 def test_commands_that_need_no_model_load_nothing_heavy(tmp_path, arguments, code):
-    if arguments[-1] == "--db":
-        arguments = [*arguments, str(tmp_path / "missing.es")]
+    embedsearch.open(tmp_path / "made.es").close()
+    arguments = [str(tmp_path / word) if word.endswith(".es") else word for word in arguments]
     modules = loaded(f"from embedsearch.cli import main\nassert main({arguments}) == {code}")
     assert "typer" in modules
     assert not modules & HEAVY

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from embedsearch.errors import InputError
 from embedsearch.index.checks import check_ids, check_k, check_shape, check_vectors
 from embedsearch.index.file import read_index_file, write_index_file
-from embedsearch.index.scan import positions_of, scan
+from embedsearch.index.scan import positions_of, scan, sum_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +57,11 @@ class NumpyIndex:
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    @cached_property
+    def total(self) -> NDArray[np.float64]:
+        """The sum of all vectors, shape (dim,)."""
+        return sum_of(self._vectors)
 
     def search(
         self, queries: Vectors, k: int, allowed: RowIds | None = None

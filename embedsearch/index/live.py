@@ -9,7 +9,7 @@ import numpy as np
 
 from embedsearch.errors import InputError
 from embedsearch.index.checks import check_ids, check_k, check_vectors
-from embedsearch.index.scan import positions_of, scan
+from embedsearch.index.scan import positions_of, scan, sum_of
 from embedsearch.index.select import merge
 from embedsearch.index.tail import Tail
 from embedsearch.types import VectorIndex
@@ -29,6 +29,14 @@ class BaseIndex(VectorIndex, Protocol):
     @property
     def ids(self) -> RowIds:
         """All row ids, ascending."""
+
+    @property
+    def vectors(self) -> Vectors:
+        """All vectors, in the order of `ids`."""
+
+    @property
+    def total(self) -> NDArray[np.float64]:
+        """The sum of all vectors, shape (dim,)."""
 
     def search_at(
         self, queries: Vectors, k: int, positions: NDArray[np.intp]
@@ -85,6 +93,17 @@ class LiveIndex:
 
     def __len__(self) -> int:
         return self.base_count + self.tail_count - self.deleted_count
+
+    @cached_property
+    def centroid(self) -> NDArray[np.float32]:
+        """The mean of all vectors, shape (dim,); zero where there are none."""
+        total = self._base.total + sum_of(self._tail.vectors)
+        for ids, vectors, gone in (
+            (self._base.ids, self._base.vectors, self._base_deleted),
+            (self._tail.ids, self._tail.vectors, self._tail_deleted),
+        ):
+            total = total - sum_of(vectors[positions_of(ids, gone)])
+        return (total / max(1, len(self))).astype(np.float32)
 
     def with_changes(
         self, new_ids: RowIds, new_vectors: Vectors, newly_deleted: RowIds

@@ -25,6 +25,10 @@ GATHER_ROWS = 1024
 """Rows copied at a time: few enough to stay in the processor's cache."""
 
 
+ROWS_SUMMED = 4096
+"""Rows whose sum float32 holds well."""
+
+
 def positions_of(ids: RowIds, wanted: RowIds) -> NDArray[np.intp]:
     """Ascending positions in `ids` of those `wanted` that are there; both sorted and unique."""
     if not len(ids) or not len(wanted):
@@ -85,3 +89,12 @@ def _gathered_scores(
         part = positions[start : start + GATHER_ROWS]
         out[:, start : start + len(part)] = queries @ vectors[part].T
     return out
+
+
+def sum_of(vectors: Vectors) -> NDArray[np.float64]:
+    """The sum of the vectors, shape (dim,): by BLAS, a part at a time, parts added in float64."""
+    total = np.zeros(vectors.shape[1])
+    for start in range(0, len(vectors), ROWS_SUMMED):
+        part = vectors[start : start + ROWS_SUMMED]
+        total += np.ones(len(part), dtype=np.float32) @ part
+    return total

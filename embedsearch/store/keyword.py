@@ -13,8 +13,8 @@ from sqlite_utils import Database
 from embedsearch.store.documents import batched
 from embedsearch.store.filters import Where, compile_where
 
-MAX_TERMS = 64
-"""Terms of a query that are looked up; a longer query is cut, its rarer words come first anyhow."""
+MAX_TERMS = 128
+"""Words of a query that are looked up, the first ones; stop words do not count."""
 
 SNIPPET_TOKENS = 48
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text has a use for them
@@ -48,7 +48,8 @@ class KeywordQuery:
 def parse_query(text: str) -> KeywordQuery:
     """The words of a query, without stop words unless there is nothing else."""
     composed = normalize("NFC", text)  # an accent of its own would split the word
-    words = list(dict.fromkeys(word.lower() for word in _WORD.findall(composed)))
+    # A word said twice counts twice, in FTS5 as in BM25's own formula.
+    words = [word.lower() for word in _WORD.findall(composed)]
     telling = [word for word in words if word not in STOP_WORDS]
     return KeywordQuery(terms=tuple((telling or words)[:MAX_TERMS]))
 

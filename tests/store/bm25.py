@@ -33,7 +33,8 @@ def stem(word: str) -> str:
 
 
 def tokens(text: str) -> list[str]:
-    return [stem(word) for word in re.findall(r"[^\W_]+", text)]
+    composed = unicodedata.normalize("NFC", text)
+    return [stem(word) for word in re.findall(r"[^\W_]+", composed)]
 
 
 def bm25(texts: Mapping[int, str], terms: Sequence[str]) -> dict[int, float]:

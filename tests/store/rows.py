@@ -57,19 +57,20 @@ def put(
     context: str = "",
 ) -> list[int]:
     """Puts a document cut into `pieces` of its text (the whole text when None); rows of chunks."""
-    chunks, at = [], 0
-    for piece in [document.text] if pieces is None else pieces:
-        start = document.text.index(piece, at)
-        at = start + len(piece)
-        chunk = Chunk(start=start, end=at, text=piece)
-        chunks.append((chunk, context, vector_row(db, model, piece)))
-    put_document(
-        db,
-        document,
-        digest=document_hash(document),
-        source=source_id(db, path) if path is not None else None,
-        chunks=chunks,
-    )
+    with db.atomic():
+        chunks, at = [], 0
+        for piece in [document.text] if pieces is None else pieces:
+            start = document.text.index(piece, at)
+            at = start + len(piece)
+            chunk = Chunk(start=start, end=at, text=piece)
+            chunks.append((chunk, context, vector_row(db, model, piece)))
+        put_document(
+            db,
+            document,
+            digest=document_hash(document),
+            source=source_id(db, path) if path is not None else None,
+            chunks=chunks,
+        )
     return chunk_rows(db, document.id)
 
 

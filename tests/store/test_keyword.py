@@ -200,7 +200,7 @@ def test_no_query_is_an_error(store, text):
         found = search_keyword(db, query, 5)
         assert [row for row, _ in found] in (rows, [])
         if query.terms:
-            assert score_keyword(db, query, rows) == pytest.approx(found)
+            assert dict(score_keyword(db, query, rows)) == pytest.approx(dict(found))
         for snippet, highlights in snippets(db, query, rows).values():
             assert all(0 <= start <= end <= len(snippet) for start, end in highlights)
     finally:

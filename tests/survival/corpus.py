@@ -24,7 +24,7 @@ def write_corpus(folder: Path, *, files: int = 80, rows: int = 400) -> None:
         path = folder / ("a", "b")[number % 2] / f"{number:03d}.{('txt', 'md')[number % 2]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# Page {number}\n\n{words(number, 300)}")
-    _write_rows(folder / "rows.jsonl", {number: "row" for number in range(rows)})
+    _write_rows(folder / "rows.jsonl", dict.fromkeys(range(rows), "row"))
 
 
 def change_corpus(folder: Path) -> None:
@@ -39,7 +39,7 @@ def change_corpus(folder: Path) -> None:
     (folder / "b").rename(folder / "c")
     rows = len((folder / "rows.jsonl").read_text().splitlines())
     kept = {number: "row" for number in range(rows + rows // 4) if number % 5}
-    _write_rows(folder / "rows.jsonl", kept | {number: "changed" for number in range(1, rows, 5)})
+    _write_rows(folder / "rows.jsonl", kept | dict.fromkeys(range(1, rows, 5), "changed"))
 
 
 def _write_rows(path: Path, kinds: dict[int, str]) -> None:
