@@ -55,7 +55,7 @@ demo: .venv/.ready
 	@echo '--- Your turn:  $(BIN)/embedsearch index FOLDER  and then  $(BIN)/embedsearch search "QUESTION"'
 
 test: .venv/.ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

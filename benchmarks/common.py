@@ -84,7 +84,11 @@ def report(
     name: str, options: argparse.Namespace, results: Mapping[str, Any], bars: Sequence[Bar]
 ) -> int:
     """Prints and, when asked, saves a result; returns 1 when a bar was not met, else 0."""
-    shown = {key: value for key, value in vars(options).items() if key not in ("json", "save")}
+    shown = {
+        key: value
+        for key, value in vars(options).items()
+        if key not in ("json", "save") and value is not None
+    }
     found: dict[str, Any] = {
         "benchmark": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

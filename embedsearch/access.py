@@ -10,10 +10,12 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from embedsearch.errors import LockedError, NotFoundError, StorageError, StoreError
+from embedsearch.errors import LockedError, StorageError, StoreError
 from embedsearch.store.database import (
     DATABASE_NAME,
+    has_database,
     migrate,
+    no_collection,
     open_database,
     plain_errors,
     schema_is_current,
@@ -46,11 +48,9 @@ class Access:
         folder = Path(path).expanduser()
         if folder.exists() and not folder.is_dir():
             raise StoreError(f"{folder} is a file; a collection is a folder")
-        if not (read_only or create) and not (folder / DATABASE_NAME).is_file():
-            raise NotFoundError(
-                f"there is no collection in {folder}; make one with `embedsearch index PATH`"
-            )
         with plain_errors(folder):
+            if not (read_only or create) and not has_database(folder):
+                raise no_collection(folder)
             if not read_only:
                 folder.mkdir(parents=True, exist_ok=True)
             folder = folder.resolve()

@@ -182,6 +182,7 @@ class Collection:
         ids = list(document_ids)
         if isinstance(document_ids, str):
             raise InputError("delete takes a list of ids, not a single string")
+        ids = [id_ for id_ in ids if store.can_be_id(id_)]
         with self._access.writing() as db:
             with db.atomic():
                 forget_documents(db, ids)

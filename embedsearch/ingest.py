@@ -79,6 +79,8 @@ class Ingest:
     _pending: list[_Pending] = field(default_factory=list)
     _pending_chunks: int = 0
     _pending_characters: int = 0
+    _rehearsed: set[bytes] = field(default_factory=set)
+    """Hashes of what a rehearsal would have embedded so far."""
 
     def put(self, document: Document, write: Callable[[StoredCuts], None]) -> int:
         """Takes a document, which `write` will put into the store; returns its number of chunks."""
@@ -125,13 +127,14 @@ class Ingest:
             return {}
         model = self._loaded[1]
         rows = find_vectors(self.db, model.id, list(inputs)) if model else {}
-        missing = [digest for digest in inputs if digest not in rows]
+        missing = [d for d in inputs if d not in rows and d not in self._rehearsed]
         share = self._pending_characters // max(1, len(inputs))
         self.tally.embedded += len(missing)
         for start in range(0, len(missing), PENDING_CHUNKS):
             hashes = missing[start : start + PENDING_CHUNKS]
             self._count_truncated([inputs[digest] for digest in hashes])
             if model is None or self.rehearsal:
+                self._rehearsed.update(hashes)
                 continue
             began = time.perf_counter()
             vectors = self.encoder.encode_document([inputs[digest] for digest in hashes])

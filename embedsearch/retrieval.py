@@ -49,8 +49,8 @@ class SearchConfig:
     by: By = "document"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.k <= MAX_K:
-            raise InputError(f"k must be from 1 to {MAX_K}, not {self.k}")
+        if type(self.k) is not int or not 1 <= self.k <= MAX_K:
+            raise InputError(f"k must be a whole number from 1 to {MAX_K}, not {self.k!r}")
         if self.mode not in get_args(Mode):
             raise InputError(f"mode must be hybrid, semantic or keyword, not {self.mode!r}")
         if self.by not in get_args(By):

@@ -101,6 +101,8 @@ class Sync:
     """Ids taken in this run and not yet committed."""
     _vanished: set[str] = field(default_factory=set)
     """Ids that their file no longer has: any other file may take them."""
+    _awaited: set[str] = field(default_factory=set)
+    """Ids that wait until all files are read: see `_Reading.contested`."""
     _gone: frozenset[int] = frozenset()
     _changing: frozenset[int] = frozenset()
     _unsettled: list[_Reading] = field(default_factory=list)
@@ -113,8 +115,9 @@ class Sync:
         self.unchanged = plan.unchanged
         self.skipped = list(plan.skipped)
         self.ingest.progress.start("Indexing", sum(f.size for f in plan.changed.values()), "B")
+        sources = self._sources()
         for key, file in plan.changed.items():
-            self._read(key, file)
+            self._read(key, file, sources[key])
         # Now it is known which documents every file has lost, and whether another has them.
         for reading in self._unsettled:
             if reading.contested:
@@ -125,10 +128,15 @@ class Sync:
         for source in plan.gone:
             self._remove(source)
 
-    def _read(self, key: str, file: SourceFile) -> None:
-        known = self.plan.known.get(key)
-        rehearsed = known.id if known else -1
-        source = rehearsed if self.config.dry_run else source_id(self.db, key)
+    def _sources(self) -> dict[str, int]:
+        """Rows of the files to read; -1 for a new one in a rehearsal."""
+        if self.config.dry_run:
+            known = self.plan.known
+            return {key: known[key].id if key in known else -1 for key in self.plan.changed}
+        with self.db.atomic():  # one commit, not one for each file
+            return {key: source_id(self.db, key) for key in self.plan.changed}
+
+    def _read(self, key: str, file: SourceFile, source: int) -> None:
         reading = _Reading(key=key, file=file, source=source)
         try:
             for document in self._documents(
@@ -173,12 +181,22 @@ class Sync:
             self._skip(reading.key, why)
             return
         stored = store.stored_hash(self.db, document.id)
-        if self._is_taken(document.id, stored, reading.source) and self._may_be_given_up(
-            document.id, stored
-        ):
+        if self._must_wait(document.id, stored, reading.source):
             reading.contested.add(document.id)
+            self._awaited.add(document.id)
         else:
             self._take(document, reading, stored)
+
+    def _must_wait(self, document_id: str, stored: _Stored | None, source: int) -> bool:
+        """Whether the document's file changed too, so that it may turn out to have lost it.
+
+        Files that came before and wait for it as well are served first.
+        """
+        if stored is None or stored[1] == source:
+            return False
+        if document_id in self._claimed or document_id in self._vanished:
+            return document_id in self._awaited
+        return stored[1] in self._changing
 
     def _take(self, document: Document, reading: _Reading, stored: _Stored | None) -> None:
         if self._is_taken(document.id, stored, reading.source):
@@ -204,10 +222,6 @@ class Sync:
         if stored is None or document_id in self._vanished:
             return False
         return stored[1] not in {None, source, *self._gone}
-
-    def _may_be_given_up(self, document_id: str, stored: _Stored | None) -> bool:
-        """Whether the document's file changed too, so that it may have lost the document."""
-        return document_id not in self._claimed and bool(stored) and stored[1] in self._changing
 
     def _put(self, document: Document, digest: bytes, source: int, *, is_new: bool) -> None:
         def write(cuts: StoredCuts) -> None:

@@ -25,7 +25,9 @@ settings.load_profile("embedsearch")
 
 def pytest_configure() -> None:
     folder = os.environ.get("EMBEDSEARCH_DATA")
-    if folder is not None and not Path(folder).is_dir():
+    if not folder:
+        os.environ.pop("EMBEDSEARCH_DATA", None)
+    elif not Path(folder).is_dir():
         raise pytest.UsageError(f"EMBEDSEARCH_DATA={folder} is not a folder")
 
 

@@ -5,65 +5,33 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import os
-from collections.abc import Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from embedsearch.beir import read_corpus, read_qrels, read_queries, split_names
 from embedsearch.cli import main
 from embedsearch.collection import Collection
 from embedsearch.errors import FingerprintError, InputError, NotFoundError
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search, score_run
-
-if TYPE_CHECKING:
-    from embedsearch.types import Vectors
-
-DIM = 64
+from tests.fake_encoder import FakeEncoder
 
 
-class _Words:
-    """Words as tokens."""
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        return [len(text.split()) for text in texts]
-
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        spans, end = [], 0
-        for word in text.split():
-            start = text.index(word, end)
-            end = start + len(word)
-            spans.append((start, end))
-        return spans
-
-
-class WordEncoder:
-    """Vectors of the words of a text, so that texts that share words are similar."""
-
-    name, engine, dim, fingerprint, max_tokens = "words", "none", DIM, "f" * 64, 64
-    tokens = _Words()
+class CountingEncoder(FakeEncoder):
+    """Knows how many documents it embedded."""
 
     def __init__(self) -> None:
-        self.documents: list[str] = []
+        super().__init__()
+        self.documents = 0
 
-    def encode_query(self, texts: Sequence[str]) -> Vectors:
-        vectors = np.array([self._sum(text) for text in texts], dtype=np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    def encode_document(self, texts: Sequence[str]) -> Vectors:
-        self.documents += texts
-        return self.encode_query(texts)
-
-    def _sum(self, text: str) -> np.ndarray:
-        words = text.lower().split()[: self.max_tokens]
-        seeds = [int.from_bytes(sha256(word.encode()).digest()[:8], "big") for word in words]
-        return sum((np.random.default_rng(s).standard_normal(DIM) for s in seeds), np.ones(DIM))
+    def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.documents += len(texts)
+        return super().encode_document(texts)
 
 
 class Notes:
@@ -115,7 +83,7 @@ def judged(tmp_path: Path) -> Path:
 
 def evaluate(folder: Path, notes: Notes | None = None, **settings: object) -> SearchEvaluation:
     config = EvaluationConfig(**settings)
-    return evaluate_search(folder, config, model=WordEncoder(), progress=notes or Notes())
+    return evaluate_search(folder, config, model=FakeEncoder(), progress=notes or Notes())
 
 
 # Measures
@@ -175,7 +143,7 @@ def test_ndcg_follows_the_order_given_whatever_the_ids(
 def test_evaluates_a_small_collection(judged: Path, mode: str) -> None:
     found = evaluate(judged, mode=mode)
     assert (found.queries, found.queries_without_relevant, found.documents) == (3, 1, 4)
-    assert (found.mode, found.split, found.model) == (mode, "test", "words")
+    assert (found.mode, found.split, found.model) == (mode, "test", "fake-32-0")
     assert found.measures["mrr@10"] == 1.0
     # "rocket moon" shares no word with the second document that was judged relevant for it
     missed = (1 / (1 + 1 / math.log2(3)) + 2) / 3
@@ -213,30 +181,27 @@ def test_gzipped_files_and_a_folder_of_files_read_alike(judged: Path) -> None:
 
 
 def test_a_kept_collection_is_not_embedded_again(judged: Path, tmp_path: Path) -> None:
-    encoder, db = WordEncoder(), tmp_path / "db"
+    encoder, db = CountingEncoder(), tmp_path / "db"
     first = evaluate_search(judged, model=encoder, db=db)
-    assert len(encoder.documents) == 4
+    assert encoder.documents == 4
     config = EvaluationConfig(mode="semantic")
     again = evaluate_search(judged, config, model=encoder, db=db)
-    assert len(encoder.documents) == 4
+    assert encoder.documents == 4
     assert first.documents == again.documents == 4
-    fresh = evaluate_search(judged, config, model=WordEncoder())
+    fresh = evaluate_search(judged, config, model=FakeEncoder())
     assert again.measures == fresh.measures
 
 
 def test_a_kept_collection_of_something_else_is_left_alone(judged: Path, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("my own notes", encoding="utf-8")
-    with Collection.open(tmp_path / "db", model=WordEncoder()) as collection:
+    with Collection.open(tmp_path / "db", model=FakeEncoder()) as collection:
         collection.sync([tmp_path / "note.txt"])
     with pytest.raises(InputError, match=r"holds other documents.*note\.txt"):
-        evaluate_search(judged, model=WordEncoder(), db=tmp_path / "db")
+        evaluate_search(judged, model=FakeEncoder(), db=tmp_path / "db")
     with Collection.open(tmp_path / "db") as collection:
         assert len(collection) == 1
-    other = WordEncoder()
-    other.fingerprint = "e" * 64
-    other.name = "other"
     with pytest.raises(FingerprintError):
-        evaluate_search(judged, model=other, db=tmp_path / "db")
+        evaluate_search(judged, model=FakeEncoder(seed=1), db=tmp_path / "db")
 
 
 def test_whole_documents_are_one_chunk_each(judged: Path, tmp_path: Path) -> None:
@@ -244,12 +209,12 @@ def test_whole_documents_are_one_chunk_each(judged: Path, tmp_path: Path) -> Non
     for whole, chunks in ((True, 4), (False, None)):
         db = tmp_path / f"db{whole}"
         config = EvaluationConfig(whole_documents=whole)
-        evaluate_search(judged, config, model=WordEncoder(), db=db)
+        evaluate_search(judged, config, model=FakeEncoder(), db=db)
         with Collection.open(db) as collection:
             count = collection.status().chunks
         assert count == chunks or (chunks is None and count > 4)
     with pytest.raises(InputError, match="cut"):
-        evaluate_search(judged, model=WordEncoder(), db=tmp_path / "dbTrue")
+        evaluate_search(judged, model=FakeEncoder(), db=tmp_path / "dbTrue")
 
 
 # Splits and bad input
@@ -373,7 +338,7 @@ def test_the_command_prints_json_alone(
 def _opener(really: object) -> object:
     def opened(path: Path, *, model: str | None, **settings: object) -> Collection:
         assert model is None
-        return really(path, model=WordEncoder(), **settings)
+        return really(path, model=FakeEncoder(), **settings)
 
     return opened
 
@@ -391,11 +356,10 @@ def test_the_command_fails_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     ("name", "documents", "judged"),
     [("adi", 82, 35), ("cranfield", 1398, 225), ("cacm", 3204, 52), ("scifact", 5183, 300)],
 )
-def test_public_sets_are_read_whole(name: str, documents: int, judged: int) -> None:
-    data = os.environ.get("EMBEDSEARCH_DATA")
-    if not data:
-        pytest.skip("EMBEDSEARCH_DATA is not set")
-    folder = Path(data) / name
+def test_public_sets_are_read_whole(
+    name: str, documents: int, judged: int, public_set: Callable[[str], Path]
+) -> None:
+    folder = public_set(name)
     notes: list[str] = []
     corpus = {d.id for d in read_corpus(folder, lambda place, _: notes.append(place))}
     assert len(corpus) == documents

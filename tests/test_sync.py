@@ -48,6 +48,16 @@ def collection(tmp_path, encoder):
         yield opened
 
 
+@pytest.fixture
+def shut(monkeypatch):
+    """From its call on, no file is opened."""
+
+    def refuse(path, *args, **kwargs):
+        raise AssertionError(f"{path} was opened")
+
+    return lambda: monkeypatch.setattr("embedsearch.sync.read_file", refuse)
+
+
 def line(id_: str | int | None, text: str, **fields: object) -> str:
     record = {} if id_ is None else {"_id": id_}
     return json.dumps({**record, "text": text, **fields}) + "\n"
@@ -89,7 +99,7 @@ def test_a_folder_changes_step_by_step(collection, encoder, docs):
     assert len(chunk_rows(collection)) == 3
 
 
-def test_a_touched_file_is_read_and_found_to_be_as_it_was(collection, encoder, docs):
+def test_a_touched_file_is_read_and_found_to_be_as_it_was(collection, encoder, docs, shut):
     path = write(docs / "a.txt", "lynx")
     collection.sync([docs])
     embedded = len(encoder.documents)
@@ -97,8 +107,8 @@ def test_a_touched_file_is_read_and_found_to_be_as_it_was(collection, encoder, d
     report = collection.sync([docs])
     assert counts(report) == {"unchanged": 1}
     assert (report.chunks, report.embedded, len(encoder.documents)) == (0, 0, embedded)
-    path.chmod(0)  # the new time was noted: not opened again
-    assert collection.sync([docs]).skipped == ()
+    shut()  # the new time was noted
+    assert counts(collection.sync([docs])) == {"unchanged": 1}
 
 
 def test_a_change_that_keeps_the_size_is_noticed(collection, docs):
@@ -216,6 +226,18 @@ def test_an_id_that_stands_in_two_files_is_the_first_files(collection, docs):
     assert texts_of(collection) == {"1": "b's", "2": "two"}
 
 
+def test_a_file_with_another_files_id_still_loses_its_lines(collection, docs):
+    write(docs / "a.jsonl", line("1", "a's"))
+    path = write(docs / "b.jsonl", line("1", "b's") + line("2", "two") + line("3", "three"))
+    collection.sync([docs])
+    write(path, line("1", "b's") + line("2", "two"))
+    rehearsed = collection.sync([docs], dry_run=True)
+    report = collection.sync([docs])
+    assert counts(report) == {"unchanged": 2, "removed": 1}
+    assert without_times(rehearsed) == without_times(report)
+    assert texts_of(collection) == {"1": "a's", "2": "two"}
+
+
 @pytest.mark.parametrize(("old", "new"), [("a", "b"), ("b", "a")])
 def test_an_id_moves_from_one_file_to_another(collection, encoder, docs, old, new):
     write(docs / f"{old}.jsonl", line("1", "one") + line("2", "two"))
@@ -223,14 +245,64 @@ def test_an_id_moves_from_one_file_to_another(collection, encoder, docs, old, ne
     collection.sync([docs])
     write(docs / f"{old}.jsonl", line("2", "two"))
     write(docs / f"{new}.jsonl", line("3", "three") + line("1", "one"))
+    rehearsed = collection.sync([docs], dry_run=True)
     report = collection.sync([docs])
     assert texts_of(collection) == {"1": "one", "2": "two", "3": "three"}
     assert report.skipped == ()
+    assert counts(report) == {"unchanged": 3}
+    assert without_times(rehearsed) == without_times(report)
     assert counts(collection.sync([docs])) == {"unchanged": 3}
     assert len(encoder.documents) == 3
     (docs / f"{new}.jsonl").unlink()
     collection.sync([docs])
     assert texts_of(collection) == {"2": "two"}
+
+
+@pytest.mark.parametrize(("owner", "other"), [("a", "b"), ("b", "a")])
+def test_an_id_stays_with_its_file_when_another_wants_it(collection, docs, owner, other):
+    write(docs / f"{owner}.jsonl", line("1", "one"))
+    write(docs / f"{other}.jsonl", line("2", "two"))
+    collection.sync([docs])
+    write(docs / f"{owner}.jsonl", line("1", "one, changed"))
+    write(docs / f"{other}.jsonl", line("2", "two") + line("1", "the other's"))
+    rehearsed = collection.sync([docs], dry_run=True)
+    report = collection.sync([docs])
+    assert counts(report) == {"changed": 1, "unchanged": 1}
+    assert without_times(rehearsed) == without_times(report)
+    assert list(reasons(report)) == [f"docs/{other}.jsonl"]
+    assert texts_of(collection) == {"1": "one, changed", "2": "two"}
+
+
+def test_rows_are_dealt_out_anew_among_files(collection, encoder, docs):
+    """Every file has ids of every other one, some with another text, one twice."""
+    deal = {"a": "012345", "b": "6789", "c": "xyz"}
+    for name, ids in deal.items():
+        write(docs / f"{name}.jsonl", "".join(line(i, f"text {i}") for i in ids))
+    collection.sync([docs])
+    deal = {"a": "6x01", "b": "2y78", "c": "34z9"}  # 5 is gone
+    for name, ids in deal.items():
+        write(docs / f"{name}.jsonl", "".join(line(i, f"text {i}") for i in ids))
+    write(docs / "d.jsonl", line("5", "changed") + line("6", "that of another file"))
+    rehearsed = collection.sync([docs], dry_run=True)
+    report = collection.sync([docs])
+    assert counts(report) == {"changed": 1, "unchanged": 12}
+    assert without_times(rehearsed) == without_times(report)
+    assert texts_of(collection) == {i: f"text {i}" for i in "012346789xyz"} | {"5": "changed"}
+    assert list(reasons(report)) == ["docs/d.jsonl"]
+    for name, ids in deal.items():
+        found = collection.search("text", 50, mode="keyword", where={"path": f"docs/{name}.jsonl"})
+        assert {hit.document_id for hit in found} == set(ids)
+    assert len(encoder.documents) == 14
+
+
+def test_rows_that_are_kept_without_prune_can_still_move(collection, docs):
+    write(docs / "a.jsonl", line("1", "one") + line("2", "two"))
+    collection.sync([docs])
+    write(docs / "a.jsonl", line("1", "one"))
+    write(docs / "b.jsonl", line("2", "zwei"))
+    report = collection.sync([docs], prune=False)
+    assert counts(report) == {"changed": 1, "unchanged": 1}
+    assert texts_of(collection) == {"1": "one", "2": "zwei"}
 
 
 def test_a_renamed_jsonl_file_keeps_its_documents(collection, encoder, docs):
@@ -271,7 +343,9 @@ def test_a_file_cut_short_keeps_what_it_had(collection, docs):
     ("content", "reason"),
     [(b"lynx\0\0\x01binary", "binary file"), (b"x" * (2**20 + 1), "larger than 1 MiB")],
 )
-def test_what_cannot_be_read_any_more_keeps_its_document(collection, docs, content, reason):
+def test_what_cannot_be_read_any_more_keeps_its_document(
+    collection, docs, content, reason, shut, monkeypatch
+):
     path = write(docs / "a.txt", "lynx")
     collection.sync([docs])
     write(path, content)
@@ -280,11 +354,11 @@ def test_what_cannot_be_read_any_more_keeps_its_document(collection, docs, conte
     assert counts(report) == {}
     assert reasons(report) == {"docs/a.txt": reason}
     assert texts_of(collection) == {"docs/a.txt": "lynx"}
-    path.chmod(0)  # told again without being opened
+    shut()
     again = collection.sync([docs], config=config)
     assert reasons(again) == {"docs/a.txt": reason}
     assert counts(again) == {"unchanged": 1}
-    path.chmod(0o600)
+    monkeypatch.undo()
     write(path, "emu")
     assert counts(collection.sync([docs])) == {"changed": 1}
     assert collection.sync([docs]).skipped == ()

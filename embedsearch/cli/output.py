@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from embedsearch.status import Status
 
 SHOWN_SKIPPED = 20
+INDENT = "    "
+MAX_WIDTH = 100
+"""A passage is set no wider than is good to read."""
 _UNREMARKABLE = ("hidden", "ignored")
 
 
@@ -50,12 +53,15 @@ def hit_json(hit: Hit) -> dict[str, Any]:
 def print_hits(hits: Sequence[Hit]) -> None:
     """Hits as a person likes to read them: what it is, where it stands, the passage."""
     from rich.console import Console
-    from rich.padding import Padding
 
-    console = Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False)
     for hit in hits:
-        console.print(_heading(hit))
-        console.print(Padding(_passage(hit), (0, 0, 1, 4)))
+        console.print(_heading(hit), soft_wrap=True)
+        width = min(console.width, MAX_WIDTH) - len(INDENT)
+        for line in _passage(hit).wrap(console, width):
+            line.rstrip()
+            console.print(INDENT, line, sep="", soft_wrap=True)
+        console.print()
 
 
 def _heading(hit: Hit) -> Text:
@@ -66,7 +72,7 @@ def _heading(hit: Hit) -> Text:
     line.append(plain(" › ".join(trail) or hit.document_id), style="bold cyan")
     line.append(f"  {hit.score:.3f}", style="dim")
     if trail:
-        line.append(f"\n    {plain(hit.document_id)}", style="dim")
+        line.append(f"\n{INDENT}{plain(hit.document_id)}", style="dim")
     return line
 
 

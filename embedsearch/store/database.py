@@ -78,24 +78,20 @@ def open_database(folder: Path, *, read_only: bool) -> Database:
         StorageError: the disk is full, read-only or failing.
     """
     path = folder / DATABASE_NAME
-    exists = path.is_file() and (path.stat().st_size > 0 or _sidecar(path, "-wal"))
-    if not exists:
-        if read_only:
-            raise NotFoundError(
-                f"there is no collection in {folder}; make one with `embedsearch index PATH`"
-            )
-        _check_empty(folder)
     with plain_errors(path):
-        if exists:
-            version = _check_ours(path)
-            if read_only and version < SCHEMA_VERSION:
+        version = _check_ours(path) if has_database(folder) else None
+        if version is None and not read_only:
+            _check_empty(folder)
+        if read_only:
+            if version is None:
+                raise no_collection(folder)
+            if version < SCHEMA_VERSION:
                 raise StoreError(
                     f"{path} has the older schema {version}; open it once for writing, for "
                     "instance with `embedsearch index`, to bring it up to date"
                 )
-        if read_only:
             return _configure(_connect_read_only(path))
-        db = _configure(_connect(f"{path.absolute().as_uri()}?mode=rwc"))
+        db = _configure(_connect(f"{_uri(path)}?mode=rwc"))
         db.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit survives a power cut, not only a killed process. Commits are per batch
         # of documents, so the fsync is lost in the noise of the encoder.
@@ -120,30 +116,55 @@ def _sidecar(path: Path, suffix: str) -> bool:
     return path.with_name(path.name + suffix).exists()
 
 
-def _check_empty(folder: Path) -> None:
-    """A folder that holds something else is not made into a collection."""
-    index = folder / "index"
-    if index.is_dir() and any(index.iterdir()):
+def no_collection(folder: Path) -> NotFoundError:
+    """There is none in `folder`, and none is to be made."""
+    return NotFoundError(
+        f"there is no collection in {folder}; make one with `embedsearch index PATH`"
+    )
+
+
+def has_database(folder: Path) -> bool:
+    """Whether there is a database in `folder`; CorruptStoreError where there was one.
+
+    SQLite writes a new one's first page before it makes a log, and deletes the log of one that is
+    empty: with it might go what can still be saved.
+    """
+    path, index = folder / DATABASE_NAME, folder / "index"
+    if path.is_file() and path.stat().st_size > 0:
+        return True
+    if _sidecar(path, "-wal") or (index.is_dir() and any(index.iterdir())):
         raise CorruptStoreError(
-            f"{folder} has index files, but {DATABASE_NAME} is missing or empty; bring it "
+            f"{path} is missing or empty, and other files of a collection are there; bring it "
             "back from a backup, or delete the folder and index again"
         )
-    known = {DATABASE_NAME, f"{DATABASE_NAME}-journal", "writer.lock", "index"}
+    return False
+
+
+def _check_empty(folder: Path) -> None:
+    """A folder that holds something else is not made into a collection."""
+    known = {DATABASE_NAME, "writer.lock", "writer.pid", "index"}
+    known |= {f"{DATABASE_NAME}{suffix}" for suffix in ("-journal", "-wal", "-shm")}
     if folder.is_dir() and any(entry.name not in known for entry in folder.iterdir()):
         raise StoreError(
             f"{folder} exists and is not a collection; name a new folder or an empty one"
         )
 
 
-def _check_ours(path: Path) -> int:
-    """Schema version of an existing database, which is only read."""
-    conn = _connect_read_only(path)
+def _check_ours(path: Path) -> int | None:
+    """Schema version of an existing database, None where nothing was put into it yet.
+
+    It is only read, and no files are made beside it: without a log, all there is stands in it.
+    """
+    log = _sidecar(path, "-wal")
+    conn = _connect_read_only(path) if log else _connect(f"{_uri(path)}?immutable=1")
     try:
         application, version = _pragma(conn, "application_id"), _pragma(conn, "user_version")
         tables = conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     finally:
         conn.close()
-    if application != APPLICATION_ID and (tables or application):
+    if application == version == tables == 0:
+        return None
+    if application != APPLICATION_ID:
         raise CorruptStoreError(
             f"{path} is a database of another program (application id {application:#x}); "
             "it was left as it is"
@@ -157,18 +178,26 @@ def _check_ours(path: Path) -> int:
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
-    uri = path.absolute().as_uri()
     try:
-        conn = _connect(f"{uri}?mode=ro")
+        conn = _connect(f"{_uri(path)}?mode=ro")
         conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         # A WAL database needs its -shm file; where that cannot be made (read-only media) and no
         # -wal file waits to be read, the main file is all there is and cannot change.
-        if os.access(path.parent, os.W_OK) or _sidecar(path, "-wal"):
+        if os.access(path.parent, os.W_OK):
             raise
-        conn = _connect(f"{uri}?immutable=1")
+        if _sidecar(path, "-wal"):
+            raise StorageError(
+                f"{path} was not closed ({path.name}-wal lies beside it), and its folder is "
+                "read-only; copy the whole folder to where it can be written, and open it there"
+            ) from error
+        conn = _connect(f"{_uri(path)}?immutable=1")
         conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     return conn
+
+
+def _uri(path: Path) -> str:
+    return path.absolute().as_uri()
 
 
 def _connect(uri: str) -> sqlite3.Connection:

@@ -41,6 +41,15 @@ class StoredChunk:
     end: int
 
 
+def can_be_id(value: object) -> bool:
+    """Whether a document may be called so: a string, without lone surrogates, that is not empty."""
+    return (
+        isinstance(value, str)
+        and value != ""
+        and not any("\ud800" <= character <= "\udfff" for character in value)
+    )
+
+
 def document_hash(document: Document) -> bytes:
     """SHA-256 of everything about a document but its id."""
     content = [document.title, document.text, document.format, dict(document.metadata)]
@@ -152,6 +161,8 @@ def iter_documents(db: Database, after: int = 0) -> Iterator[StoredDocument]:
 
 
 def get_document(db: Database, document_id: str) -> StoredDocument | None:
+    if not can_be_id(document_id):
+        return None
     found = db.execute(
         "SELECT d.id, d.document_id, d.text, d.title, d.metadata, d.format, s.path "
         "FROM documents d LEFT JOIN sources s ON s.id = d.source WHERE d.document_id = ?",

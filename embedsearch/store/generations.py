@@ -51,14 +51,14 @@ def current_generation(db: Database) -> Generation | None:
 
 
 def current_state(db: Database) -> State:
-    last_chunk = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
-    last_deletion = db.execute("SELECT max(id) FROM deletions").fetchone()[0]
+    # The last numbers given, not the largest there are: rows go, and a number must not come again.
+    last = dict(db.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
     model = db.execute("SELECT CAST(value AS INTEGER) FROM settings WHERE key = 'model'").fetchone()
     return State(
         generation=current_generation(db),
         model=model[0] if model else None,
-        last_chunk=last_chunk[0] if last_chunk else 0,
-        last_deletion=last_deletion or 0,
+        last_chunk=last.get("chunks", 0),
+        last_deletion=last.get("deletions", 0),
     )
 
 

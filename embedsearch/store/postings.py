@@ -44,7 +44,8 @@ class Postings:
         rows = db.execute("SELECT id, sz FROM chunks_fts_docsize ORDER BY id").fetchall()
         self._ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
         lengths = _lengths([row[1] for row in rows])
-        self._norm = K1 * (1 - B + B * lengths / max(float(lengths.sum()) / max(1, len(lengths)), 1e-9))
+        average = max(float(lengths.sum()) / max(1, len(lengths)), 1e-9)
+        self._norm = K1 * (1 - B + B * lengths / average)
         self._terms: dict[str, tuple[NDArray[np.int32], NDArray[np.float64]]] = {}
         self._cached = 0
         self._stems = _Stems()
