@@ -431,8 +431,9 @@ class Collection:
         def load() -> tuple[Encoder, Model | None]:
             encoder, model = self._encoder.get(db), active_model(db)
             if model is None and not rehearsal:
-                model = adopt_model(db, encoder)
-                put_setting(db, "chunking", asdict(chunking))
+                with db.atomic():
+                    model = adopt_model(db, encoder)
+                    put_setting(db, "chunking", asdict(chunking))
             return encoder, model
 
         return Ingest(db=db, load=load, chunking=chunking, progress=progress, rehearsal=rehearsal)

@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from embedsearch import index
 from embedsearch.access import Access
 from embedsearch.device import describe
-from embedsearch.errors import EmbedSearchError
+from embedsearch.errors import CorruptStoreError, EmbedSearchError
 from embedsearch.indexing import INDEX_FOLDER, load_generation, stale_reason
 from embedsearch.models import check_fingerprint, load_encoder
 from embedsearch.store.database import DATABASE_NAME, open_database, plain_errors
@@ -48,7 +48,8 @@ def examine(folder: Path, *, model: str | Path | Encoder | None = None) -> list[
     try:
         access = Access.open(folder, read_only=True, create=False)
     except EmbedSearchError as error:
-        return [*checks, Check(check="collection", ok=False, detail=str(error), remedy=_REINDEX)]
+        remedy = _REINDEX if isinstance(error, CorruptStoreError) else _AS_TOLD
+        return [*checks, Check(check="collection", ok=False, detail=str(error), remedy=remedy)]
     try:
         with access.reading() as db:
             checks += [
@@ -60,6 +61,7 @@ def examine(folder: Path, *, model: str | Path | Encoder | None = None) -> list[
     return checks
 
 
+_AS_TOLD = "do that, then run `embedsearch doctor` again"
 _REINDEX = "restore the folder from a backup, or delete it and index again"
 _REBUILD = "delete the folder `index` in the collection: the next search builds it again"
 

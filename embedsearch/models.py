@@ -27,7 +27,8 @@ def load_encoder(model: str | Path | Encoder) -> Encoder:
         return model
     from embedsearch.encoder import SentenceEncoder
 
-    return SentenceEncoder.load(model_name(model))
+    name = model_name(model)
+    return SentenceEncoder.load(Path(name) if isinstance(model, Path) else name)
 
 
 def check_fingerprint(encoder: Encoder, model: Model) -> None:

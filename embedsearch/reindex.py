@@ -7,6 +7,7 @@ from dataclasses import asdict
 from sqlite_utils import Database
 
 from embedsearch.ingest import Ingest, StoredCuts
+from embedsearch.models import model_name
 from embedsearch.store.documents import StoredDocument, count, insert_chunks, iter_documents
 from embedsearch.store.settings import (
     Model,
@@ -64,7 +65,7 @@ def switch(db: Database, ingest: Ingest, model: Model) -> int:
             "FROM staged_chunks ORDER BY id"
         )
         db.execute("DELETE FROM staged_chunks")
-        activate_model(db, model, ingest.encoder.name)
+        activate_model(db, model, model_name(ingest.encoder))
         put_setting(db, "chunking", asdict(ingest.chunking))
         delete_setting(db, TARGET)
     with db.atomic():

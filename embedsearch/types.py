@@ -54,7 +54,8 @@ class Document:
                     f"{error.start}; replace it: text.encode('utf-8', 'replace').decode()"
                 ) from None
         try:
-            json.dumps(dict(self.metadata), allow_nan=False)
+            content = dict(self.metadata)
+            json.dumps(content, allow_nan=False, ensure_ascii=False, sort_keys=True).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"document {self.id!r}: metadata is not JSON: {error}") from None
 

@@ -117,7 +117,7 @@ def test_a_filter_that_nothing_passes(collection, mode):
 
 
 def test_a_hit_tells_all_about_its_chunk(tmp_path, encoder):
-    text = "# Lynx\n\nThe lynx 🐈 sleeps.\n\n## Food\n\n" + "It eats deer. " * 40
+    text = "# Lynx\n\n" + "The lynx 🐈 sleeps. " * 30 + "\n\n## Food\n\n" + "It eats deer. " * 40
     path = tmp_path / "docs/lynx.md"
     path.parent.mkdir()
     path.write_text(text)
@@ -152,7 +152,7 @@ def crowded(tmp_path_factory, encoder):
     """One document with more chunks than a search looks at first, all better than the others."""
     with Collection.open(tmp_path_factory.mktemp("crowded") / "c", model=encoder) as opened:
         random_ = random.Random(1)
-        lines = [f"Lynx lynx {sentence(random_, 40)}" for _ in range(450)]
+        lines = [f"{'Lynx ' * (6 + n % 5)}{sentence(random_, 40)}" for n in range(450)]
         opened.upsert([Document(id="big", text="\n\n".join(lines), metadata={"n": -1})])
         opened.upsert(
             Document(id=f"s{n}", text=f"lynx {sentence(random_, 30)}", metadata={"n": n})

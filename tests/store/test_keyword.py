@@ -135,6 +135,14 @@ def test_a_filter_narrows_and_leaves_scores_as_they_are(fresh):
     assert search_keyword(db, query, 5, {"n": 99}) == []
 
 
+def test_a_word_said_twice_counts_twice(fresh):
+    db, model = fresh
+    rows = put_texts(db, model, [("", "lynx"), ("", "emu"), ("", "zebu")])
+    [(_, once)] = search_keyword(db, parse_query("lynx"), 5)
+    [(row, twice)] = search_keyword(db, parse_query("lynx Lynx"), 5)
+    assert (row, twice) == (rows[0], pytest.approx(2 * once))
+
+
 # Queries
 
 
@@ -142,7 +150,7 @@ def test_stop_words_are_left_out_unless_there_is_nothing_else():
     assert parse_query("how do I log in to the VPN?").terms == ("log", "vpn")
     assert parse_query("who is it?").terms == ("who", "is", "it")
     assert parse_query("...!?").terms == ()
-    assert parse_query("Log LOG log").terms == ("log",)
+    assert parse_query("Log LOG cat").terms == ("log", "log", "cat")
     assert "log" not in STOP_WORDS
 
 

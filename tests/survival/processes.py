@@ -46,6 +46,7 @@ class Workers:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._began = 0.0
 
     def __enter__(self) -> Workers:
         return self
@@ -67,17 +68,25 @@ class Workers:
         before_kill: Callable[[], None] = lambda: None,
     ) -> Outcome:
         """Does the job; kills its process after so many seconds, and `before_kill` just before."""
-        self._write(json.dumps(job, default=str))
-        pid = self._read()["pid"]
-        began = time.perf_counter()
+        pid = self.start(job)
         if kill_after is not None:
             time.sleep(kill_after)
             before_kill()
-            os.kill(pid, signal.SIGKILL)  # a zombie at worst: the id is let go of below
+            os.kill(pid, signal.SIGKILL)  # a zombie at worst: `finish` lets go of the id
+        return self.finish()
+
+    def start(self, job: dict[str, Any]) -> int:
+        """Begins the job and returns the id of its process; `finish` must follow."""
+        self._write(json.dumps(job, default=str))
+        self._began = time.perf_counter()
+        return int(self._read()["pid"])
+
+    def finish(self) -> Outcome:
+        """Waits for the process that was started last."""
         news: dict[str, Any] = {}
         while "done" not in news:
             news |= self._read()
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - self._began
         self._write("")
         return Outcome(
             status=self._read()["status"],

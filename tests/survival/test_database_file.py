@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from embedsearch.collection import Collection
-from embedsearch.errors import CorruptStoreError, NewerStoreError, StoreError
+from embedsearch.errors import CorruptStoreError, NewerStoreError, NotFoundError, StoreError
 from embedsearch.health import examine
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
@@ -142,8 +142,16 @@ def test_doctor_says_what_to_do(case: str, database: Path) -> None:
     assert contents(database.parent) == before
 
 
-@pytest.mark.parametrize("case", ["cut in page 1", "another program's", "newer"])
-@pytest.mark.parametrize("command", ["search", "index", "status", "delete", "vacuum"])
+@pytest.mark.parametrize(
+    ("case", "command"),
+    [
+        ("cut in page 1", "search"),
+        ("another program's", "index"),
+        ("another program's", "delete"),
+        ("text", "vacuum"),
+        ("newer", "status"),
+    ],
+)
 def test_the_command_line_says_it_in_one_line(case: str, command: str, database: Path) -> None:
     change, _error, message = CASES[case]
     change(database)
@@ -203,19 +211,22 @@ def test_emptied_beside_the_log_of_a_killed_writer(tmp_path: Path, workers: Work
 
 
 def test_a_database_that_was_only_begun(tmp_path: Path, workers: Workers) -> None:
-    """A process that is killed at once leaves a database with nothing in it, or half of a page."""
+    """A process that is killed at once leaves an empty file, or a database without tables."""
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "one.txt").write_text(words(1, 60))
-    for step in range(1, 14):
+    begun = 0
+    for step in range(1, 20):
         folder = tmp_path / f"{step}.es"
         job = {"action": "sync", "folder": folder, "docs": docs}
         assert workers.run(job | {"die_at": step}).killed
-        with pytest.raises((NotFoundError, StoreError)) as caught:
-            Collection.open(folder, read_only=True).close()
-            raise NotFoundError("no collection")
-        assert "no collection" in str(caught.value)
+        try:
+            with Collection.open(folder, read_only=True) as collection:
+                assert len(collection) == 0
+        except NotFoundError:
+            begun += 1
         assert workers.run(job).status == 0
+    assert begun
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:

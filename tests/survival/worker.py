@@ -25,6 +25,7 @@ from embedsearch.collection import Collection
 from embedsearch.errors import EmbedSearchError
 from embedsearch.export import export_documents
 from tests.fake_encoder import FakeEncoder
+from tests.survival.together import read, write
 
 Tell = Callable[..., None]
 
@@ -134,6 +135,8 @@ ACTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "vacuum": _vacuum,
     "search": _search,
     "export": _export,
+    "write": write,
+    "read": read,
 }
 
 if __name__ == "__main__":
