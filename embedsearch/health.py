@@ -22,11 +22,10 @@ from embedsearch.store.database import DATABASE_NAME, open_database, plain_error
 from embedsearch.store.documents import count
 from embedsearch.store.generations import current_generation, deletions_after
 from embedsearch.store.settings import active_model
-from embedsearch.store.vectors import read_embeddings
+from embedsearch.store.vectors import UNIT_TOLERANCE, read_embeddings
 from embedsearch.types import Encoder
 
 FREE_SPACE = 200e6
-UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +175,7 @@ def _vectors(db: Database, _folder: Path) -> str:
     for _, vectors in read_embeddings(db, model.dim):
         checked += len(vectors)
         lengths = np.linalg.norm(vectors, axis=1)
-        bad = ~(np.abs(lengths - 1) < UNIT_TOLERANCE) & (lengths > 0)
+        bad = ~(np.abs(lengths - 1) < UNIT_TOLERANCE) & (lengths != 0)
         if bad.any():
             raise _UnhealthyError(f"{int(bad.sum())} vectors are not of unit length")
     return f"{checked} vectors of {model.dim} numbers"

@@ -12,11 +12,14 @@ from embedsearch.types import Encoder
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 """The bundled model, which needs no download."""
+_BUNDLED_NAMES = (DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}")
 
 
 def model_name(model: str | Path | Encoder) -> str:
     """What a collection calls a model: a folder by its whole path, so that it is found again."""
     name = str(model) if isinstance(model, (str, Path)) else model.name
+    if model in _BUNDLED_NAMES:
+        return name  # also where a folder at hand happens to be called so
     path = Path(name).expanduser()
     return str(path.resolve()) if path.is_dir() else name
 

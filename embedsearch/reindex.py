@@ -16,7 +16,7 @@ from embedsearch.store.settings import (
     get_setting,
     put_setting,
 )
-from embedsearch.store.vectors import drop_unused_vectors
+from embedsearch.store.vectors import disown_damaged_vectors, drop_unused_vectors
 
 TARGET = "reindex"
 """Setting that says what the staged chunks are made for."""
@@ -26,8 +26,10 @@ def stage(db: Database, ingest: Ingest, model: Model) -> None:
     """Cuts and embeds every document for `model` into staged chunks; goes on where it stopped.
 
     Searches see nothing of it. Documents that changed since an interrupted run have lost their
-    staged chunks and are done again.
+    staged chunks and are done again. A vector that is damaged is made anew.
     """
+    with db.atomic():
+        disown_damaged_vectors(db, model.id, model.dim)
     target = {"fingerprint": model.fingerprint, "chunking": asdict(ingest.chunking)}
     if get_setting(db, TARGET) != target:
         with db.atomic():

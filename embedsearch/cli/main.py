@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -11,6 +12,7 @@ from embedsearch.cli.terminal import plain
 from embedsearch.errors import EmbedSearchError
 
 DONE, NOTHING_FOUND, WRONG_USE, INTERNAL, INTERRUPTED = 0, 1, 2, 70, 130
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,12 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "interrupted; what was done is kept, the same command goes on from there", INTERRUPTED
         )
     except BrokenPipeError:
-        # The reader of our output went away: not our error. Python must not try to flush again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        _drop_output()
+        return DONE  # the reader of our output went away: not our error
     except Exception as error:
         if os.environ.get("EMBEDSEARCH_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            _drop_output()
+            return _fail(f"the output could not be written: {error.strerror}", WRONG_USE)
         return _fail(
             f"this is a bug: {type(error).__name__}: {error} (EMBEDSEARCH_DEBUG=1 shows where)",
             INTERNAL,
@@ -63,6 +67,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     if outcome == INTERRUPTED:
         raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else DONE
+
+
+def _drop_output() -> None:
+    """Python must not try again to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:

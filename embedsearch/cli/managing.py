@@ -22,6 +22,7 @@ from embedsearch.cli.output import (
 from embedsearch.cli.terminal import TerminalProgress, megabytes, plain
 from embedsearch.collection import Collection
 from embedsearch.plan import SyncConfig
+from embedsearch.text.files import printable
 from embedsearch.types import SyncReport
 
 
@@ -126,7 +127,7 @@ def delete(
     Example: embedsearch delete docs/old.md
     """
     with Collection.open(db, create=False) as collection:
-        deleted = collection.delete(ids)
+        deleted = collection.delete([printable(id_) for id_ in ids])
     if as_json:
         print_json({"deleted": deleted})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import typer
 from embedsearch.collection import Collection
 from embedsearch.errors import InputError
 from embedsearch.store.filters import Where
+from embedsearch.text.files import printable
 
 DEFAULT_DB = ".embedsearch"
 
@@ -41,7 +43,19 @@ Model = Annotated[
 ]
 
 _CONDITION = re.compile(r"(?P<key>[^=!<>~]+)(?P<operator>!=|<=|>=|=|<|>|~)(?P<value>.*)", re.DOTALL)
-_OPERATORS = {"!=": "$nin", "<=": "$lte", ">=": "$gte", "<": "$lt", ">": "$gt", "~": "$glob"}
+_OPERATORS = {
+    "=": "$eq",
+    "!=": "$ne",
+    "~": "$glob",
+    "<=": "$lte",
+    ">=": "$gte",
+    "<": "$lt",
+    ">": "$gt",
+}
+_EITHER = {"$eq": "$in", "$ne": "$nin"}
+_CONSTANTS = {"true": True, "false": False, "null": None}
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+LONGEST_NUMBER = 300
 
 
 def open_for_search(db: Path) -> Collection:
@@ -51,31 +65,30 @@ def open_for_search(db: Path) -> Collection:
 
 
 def parse_where(conditions: Sequence[str] | None) -> Where | None:
-    """`["lang=en", "year>=2020"]` as the mapping that `Collection.search` takes.
+    """`["lang=en", "year>=2020"]` as the conditions that `Collection.search` takes.
 
     A value that reads as a JSON number, true, false or null is taken as such, and for equality
-    also as the string that was typed.
+    also as the string that was typed; ids and paths are strings always.
     """
-    where: dict[str, Any] = {}
-    for condition in conditions or ():
-        found = _CONDITION.fullmatch(condition)
-        if found is None:
-            raise InputError(f"--where takes KEY=VALUE, not {condition!r}; for instance lang=en")
-        key, operator = found["key"].strip(), found["operator"]
-        value = _value(found["value"], operator)
-        if key in ("id", "path") and operator == "=":
-            where[key] = found["value"]
-        else:
-            where.setdefault(key, {}).update({_OPERATORS.get(operator, "$in"): value})
-    return where or None
+    return [_condition(condition) for condition in conditions or ()] or None
 
 
-def _value(typed: str, operator: str) -> Any:
-    if operator == "~":
-        return typed
-    value: Any = {"true": True, "false": False, "null": None}.get(typed, typed)
-    if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", typed):
-        value = float(typed) if set(typed) & set(".eE") else int(typed)
-    if operator in ("=", "!="):
-        return [typed] if value == typed else [typed, value]
-    return value
+def _condition(condition: str) -> dict[str, Any]:
+    found = _CONDITION.fullmatch(condition)
+    if found is None:
+        raise InputError(f"--where takes KEY=VALUE, not {condition!r}; for instance lang=en")
+    key, typed = printable(found["key"].strip()), printable(found["value"])
+    operator = _OPERATORS[found["operator"]]
+    if key in ("id", "path"):
+        return {key: typed if operator == "$eq" else {operator: typed}}
+    value = typed if operator == "$glob" else _value(typed)
+    if operator in _EITHER and value != typed:
+        return {key: {_EITHER[operator]: [typed, value]}}
+    return {key: {operator: value}}
+
+
+def _value(typed: str) -> Any:
+    if len(typed) <= LONGEST_NUMBER and _NUMBER.fullmatch(typed):
+        number = float(typed) if set(typed) & set(".eE") else int(typed)
+        return number if math.isfinite(number) else typed
+    return _CONSTANTS.get(typed, typed)

@@ -11,6 +11,7 @@ from embedsearch.cli.main import DONE, NOTHING_FOUND
 from embedsearch.cli.options import DEFAULT_DB, Db, Json, Wheres, open_for_search, parse_where
 from embedsearch.cli.output import hit_json, print_hits, print_json, remark
 from embedsearch.retrieval import By, SearchConfig
+from embedsearch.text.files import printable
 from embedsearch.types import Hit, Mode
 
 K = Annotated[int, typer.Option("-k", "--k", help="How many results.")]
@@ -55,7 +56,7 @@ def similar(
     Example: embedsearch similar docs/login.md
     """
     with open_for_search(db) as collection:
-        hits = collection.similar(document_id, k, where=parse_where(where))
+        hits = collection.similar(printable(document_id), k, where=parse_where(where))
     return _show(hits, as_json)
 
 

@@ -5,29 +5,30 @@ from __future__ import annotations
 Ranking = dict[int, float]
 """Scores by row, best first; higher is better."""
 
-SEMANTIC_WEIGHT = 0.55
+SEMANTIC_WEIGHT = 0.6
+"""Between 0.45 and 0.62 it makes no difference in the mean over eleven judged collections: short
+questions want more of meaning, long descriptions more of words."""
+
+LEAST_SPAN, LEAST_BM25 = 0.05, 1.0
+"""Where even the best cosine is hardly above the background, or the best BM25 next to nothing, as
+for a word that stands everywhere, small differences are not blown up to the whole scale."""
 
 
 def fuse(by_meaning: Ranking, by_words: Ranking, *, background: float) -> Ranking:
-    """The convex combination of two rankings' scores, both brought to the scale from 0 to 1.
+    """The convex combination of two rankings' scores, at most 1.
 
-    A cosine is measured between `background`, the query's mean cosine with all that there is, and
-    the best one: how far encoders spread their cosines differs widely, and the mean moves with
-    them. A BM25 score is measured between 0, no word in common, and the best one. A row that a
-    ranking lacks counts 0 in it. Combining scores keeps what ranks throw away, by how much one
-    result is better than the next: Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid
-    Retrieval", 2022 (arXiv 2210.11934).
+    A cosine is measured from `background`, the query's mean cosine with all that there is, to the
+    best one: how far encoders spread their cosines differs widely, and the mean moves with them. A
+    BM25 score is measured from 0, no word in common, to the best one. Every row should have its
+    score in both rankings; one that a ranking lacks counts as the background there. Combining
+    scores keeps what ranks throw away, by how much one result is better than the next: Bruch, Gai,
+    Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", 2022 (arXiv 2210.11934).
     """
-    meaning, words = _scaled(by_meaning, background), _scaled(by_words, 0.0)
+    span = max(max(by_meaning.values(), default=background) - background, LEAST_SPAN)
+    best = max(max(by_words.values(), default=0.0), LEAST_BM25)
     fused = {
-        row: SEMANTIC_WEIGHT * meaning.get(row, 0.0) + (1 - SEMANTIC_WEIGHT) * words.get(row, 0.0)
-        for row in meaning.keys() | words.keys()
+        row: SEMANTIC_WEIGHT * (by_meaning.get(row, background) - background) / span
+        + (1 - SEMANTIC_WEIGHT) * by_words.get(row, 0.0) / best
+        for row in by_meaning.keys() | by_words.keys()
     }
     return dict(sorted(fused.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _scaled(ranking: Ranking, least: float) -> Ranking:
-    span = max(ranking.values(), default=least) - least
-    if span <= 0.0:
-        return dict.fromkeys(ranking, 0.0)
-    return {row: max(0.0, score - least) / span for row, score in ranking.items()}

@@ -8,9 +8,9 @@ A filter is a mapping from a field to what it must be:
     {"path": "docs/*.md"}               a glob, or that very name, for `path` and `id`
     {"author": {"$exists": False}}
 
-Several fields must all hold. `id` is the document's id, `path` the file it came from; every other
-name is looked up in the metadata, with dots for nested objects. What is not there equals nothing
-and has no order; `$ne` and `$nin` hold of it.
+Several fields must all hold, and so must several filters in a list. `id` is the document's id,
+`path` the file it came from; every other name is looked up in the metadata, with dots for nested
+objects. What is not there equals nothing and has no order; `$ne` and `$nin` hold of it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from embedsearch.errors import InputError
 if TYPE_CHECKING:
     from embedsearch.types import RowIds
 
-Where = Mapping[str, Any]
+Where = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""One filter, or several that must all hold."""
 
 COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 OPERATORS = ("$eq", "$ne", "$in", "$nin", *COMPARISONS, "$glob", "$exists")
@@ -46,7 +47,10 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
     """
     conditions: list[str] = []
     parameters: list[Any] = []
-    for field, wanted in where.items():
+    every = [where] if isinstance(where, Mapping) else where
+    if isinstance(every, str) or not all(isinstance(one, Mapping) for one in every):
+        raise InputError(f"where must be a mapping, for instance {{'lang': 'en'}}, not {where!r}")
+    for field, wanted in (item for one in every for item in one.items()):
         if not isinstance(field, str) or not field or '"' in field or not _is_unicode(field):
             raise InputError(f"{field!r} cannot be the name of a field to filter by")
         for operator, value in _operations(field, wanted):

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlite_utils import Database
 
+from embedsearch.errors import CorruptStoreError
 from embedsearch.store.documents import SQL_VARIABLES
 
 if TYPE_CHECKING:
     from embedsearch.types import RowIds, Vectors
 
+UNIT_TOLERANCE = 1e-3
 READ_BATCH = 4096
 """Vectors read from SQLite at a time."""
 
@@ -58,10 +60,35 @@ def drop_unused_vectors(db: Database) -> int:
     ).rowcount
 
 
+def disown_damaged_vectors(db: Database, model: int, dim: int) -> int:
+    """Takes their hash from vectors that no encoder has made, so that they are not found and made
+    anew; returns how many. The chunks that have them keep them until then."""
+    damaged = [
+        row
+        for row, blob in db.execute("SELECT id, vector FROM vectors WHERE model = ?", [model])
+        if not is_unit_vector(blob, dim)
+    ]
+    db.conn.executemany(
+        "UPDATE vectors SET hash = randomblob(32) WHERE id = ?", ((row,) for row in damaged)
+    )
+    return len(damaged)
+
+
+def is_unit_vector(blob: bytes, dim: int) -> bool:
+    """Whether this is a vector of `dim` numbers and of length 1, or 0 for a text of no tokens."""
+    if len(blob) != 4 * dim:
+        return False
+    length = float(np.linalg.norm(np.frombuffer(blob, dtype="<f4")))
+    return length == 0 or abs(length - 1) < UNIT_TOLERANCE
+
+
 def read_embeddings(
     db: Database, dim: int, *, above: int = 0, up_to: int | None = None
 ) -> Iterator[tuple[RowIds, Vectors]]:
-    """Batches of chunk rows with `above < row <= up_to`, ascending, and their vectors."""
+    """Batches of chunk rows with `above < row <= up_to`, ascending, and their vectors.
+
+    Raises CorruptStoreError for a vector that has not `dim` numbers.
+    """
     last = above
     while True:
         rows = db.execute(
@@ -71,6 +98,12 @@ def read_embeddings(
         ).fetchall()
         if not rows:
             return
+        damaged = next((row[0] for row in rows if len(row[1]) != 4 * dim), None)
+        if damaged is not None:
+            raise CorruptStoreError(
+                f"the vector of chunk {damaged} has not the {dim} numbers of the model's; "
+                "`embedsearch reindex` makes it anew"
+            )
         ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
         flat = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4")
         yield ids, np.ascontiguousarray(flat.reshape(len(rows), dim), dtype=np.float32)

@@ -93,19 +93,21 @@ def embedding_input(context: str, text: str) -> str:
 def context_of(document_title: str, chunk: Chunk) -> str:
     """One line that says where a chunk stands: the title and the headings, joined by " > ".
 
-    A part that the chunk's text begins with, or that came before, is left out. Where the line is
-    longer than about `CONTEXT_CHARACTERS`, outer headings go first, then ends of parts.
+    A heading that the chunk's text begins with, or a part that came before, is left out. Where the
+    line is longer than about `CONTEXT_CHARACTERS`, outer headings go first, then ends of parts.
     """
     head = _comparable(chunk.text[:_HEAD])
     parts: list[str] = []
     seen: set[str] = set()
-    for part in (document_title, *chunk.headings):
+    for number, part in enumerate((document_title, *chunk.headings)):
         line = " ".join(part[:_HEAD].split())
         if not line:
             continue
         key = _comparable(line) or line
         follows = head[len(key) : len(key) + 1]
-        if key not in seen and not (head.startswith(key) and not follows.isalnum()):
+        begins_text = head.startswith(key) and not follows.isalnum()
+        # The title is worth saying twice: measured, it helps both ways of searching.
+        if key not in seen and (number == 0 or not begins_text):
             parts.append(line)
         seen.add(key)
     return _shortened(parts)

@@ -314,6 +314,13 @@ def test_all_conditions_must_hold(store):
     assert found(store, documents, {"a": {"$nin": []}, "b": "x"}) == ["xx", "yx"]
 
 
+def test_a_list_of_filters_must_all_hold(store):
+    documents = [doc("both", tags=["x", "y"]), doc("x", tags=["x"]), doc("y", tags="y")]
+    assert found(store, documents, [{"tags": "x"}, {"tags": "y"}]) == ["both"]
+    assert found(store, documents, [{"tags": "x", "id": "x"}]) == ["x"]
+    assert found(store, documents, []) == ["both", "x", "y"]
+
+
 def test_sql_in_names_and_values_is_data(store):
     evil = "x'); DROP TABLE documents; --"
     documents = [doc("evil", **{evil: evil}), doc("good", x=1)]
@@ -334,6 +341,9 @@ def test_numbers_beyond_64_bits(store):
 @pytest.mark.parametrize(
     "where",
     [
+        "a=1",
+        ["a=1"],
+        [{"a": 1}, None],
         {"a": {"$regex": "x"}},
         {"a": {"eq": 1}},
         {"a": {}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -49,7 +50,9 @@ def read_state(folder: Path) -> State:
     """All documents as one transaction sees them; nothing where there is no collection yet."""
     if not (folder / DATABASE).exists():
         return {}
-    uri = f"{(folder / DATABASE).as_uri()}?mode=ro"
+    # a log cannot be read where nothing can be written, and need not where there is none
+    closed = not os.access(folder, os.W_OK) and not (folder / f"{DATABASE}-wal").exists()
+    uri = f"{(folder / DATABASE).as_uri()}?{'immutable=1' if closed else 'mode=ro'}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
         db.execute("BEGIN")
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'documents'").fetchone():

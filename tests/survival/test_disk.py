@@ -103,7 +103,7 @@ def test_the_disk_is_full(
     folder, seed = job["folder"], 1 if action == "reindex" else 0
     before = read_state(folder)
     job = job | {"action": action, "seed": seed}
-    elsewhere = shutil.copytree(folder, tmp_path / "c.es")
+    elsewhere = shutil.copytree(folder, tmp_path / "elsewhere" / "c.es")
     assert workers.run(job | {"folder": elsewhere}).status == 0
 
     disk.fill(free)
@@ -144,10 +144,13 @@ def test_a_new_collection_on_a_full_disk(disk: Disk, workers: Workers, tmp_path:
     check_health(disk.folder / "c.es", 0)
 
 
-def test_an_export_to_a_full_disk(disk: Disk, job: dict[str, Any], workers: Workers) -> None:
+def test_an_export_to_a_full_disk(
+    disk: Disk, job: dict[str, Any], workers: Workers, tmp_path: Path
+) -> None:
     """The export that was there before stays."""
     out = disk.folder / "out.jsonl"
-    job |= {"action": "export", "out": out}
+    folder = shutil.copytree(job["folder"], tmp_path / "c.es")
+    job = {"action": "export", "folder": folder, "out": out}
     out.write_text("the one before\n")
     disk.fill(20_000)
     done = workers.run(job)
@@ -188,8 +191,8 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_line_on_a_full_disk(disk: Disk, job: dict[str, Any]) -> None:
-    disk.fill(4_096)
-    done = command(job["folder"], "delete", "row-1", "row-2")
+    disk.fill(50_000)
+    done = command(job["folder"], "delete", *(f"row-{number}" for number in range(100)))
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -199,13 +202,15 @@ def test_the_command_line_on_a_full_disk(disk: Disk, job: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("left", ["closed", "killed", "killed, without its shared memory"])
 def test_a_read_only_disk(
-    left: str, disk: Disk, job: dict[str, Any], workers: Workers
+    left: str, disk: Disk, job: dict[str, Any], workers: Workers, tmp_path: Path
 ) -> None:
     folder = job["folder"]
     if left != "closed":
-        steps = workers.run(job | {"action": "delete", "ids": [], "die_at": 0}).steps
-        killed = job | {"action": "delete", "ids": ["row-1"], "die_at": steps - 1}
-        assert workers.run(killed).killed
+        job |= {"action": "delete", "ids": ["row-1"], "die_at": 0}
+        elsewhere = shutil.copytree(folder, tmp_path / "c.es")
+        steps = workers.run(job | {"folder": elsewhere}).steps
+        assert workers.run(job | {"die_at": steps - 1}).killed
+        job.pop("die_at")
         assert (folder / f"{DATABASE}-wal").stat().st_size > 0
     state = read_state(folder)
     if left == "killed, without its shared memory":

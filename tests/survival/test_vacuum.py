@@ -159,7 +159,9 @@ def test_a_reader_that_lives_on_does_not_keep_it(tmp_path: Path) -> None:
         Collection.open(folder, model=FakeEncoder()) as writer,
         Collection.open(folder, model=FakeEncoder(), read_only=True) as reader,
     ):
-        writer.upsert([Document(id="one", text=secret("one")), Document(id="two", text=words(2, 9))])
+        writer.upsert(
+            [Document(id="one", text=secret("one")), Document(id="two", text=words(2, 9))]
+        )
         assert reader.search(MARKER)[0].document_id == "one"
         writer.delete(["one"])
         writer.vacuum()

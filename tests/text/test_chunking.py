@@ -193,7 +193,7 @@ def test_sections_are_chunks_of_their_own(tokenizer):
     ]
     assert chunks[0].text.startswith("# Book\n\n## Part 0")
     assert all(chunk.text.startswith(f"## Part {n}") for n, chunk in enumerate(chunks) if n)
-    assert [context_of("Book", chunk) for chunk in chunks] == [""] + ["Book"] * 5
+    assert [context_of("Book", chunk) for chunk in chunks] == ["Book"] * 6
 
 
 def test_tiny_sections_are_joined_under_their_parent(tokenizer):
@@ -328,9 +328,9 @@ def test_forced_cuts_fall_between_words_and_tear_no_character(tokenizer):
         ("Guide", ("Install", "On Linux"), "## On Linux\n\nText.", "Guide > Install"),
         ("Guide", ("Install",), "=======\nInstall\n=======\n\nText.", "Guide"),
         ("Guide", ("The run() call",), "## The `run()` *call* { #x }\n", "Guide"),
-        ("guide", ("Guide",), "# GUIDE\n\nText.", ""),
+        ("guide", ("Guide",), "# GUIDE\n\nText.", "guide"),
         ("A", (), "Apples are red.", "A"),
-        ("The boundary layer .", (), "the boundary layer . it is thin", ""),
+        ("The boundary layer .", (), "the boundary layer . it is thin", "The boundary layer ."),
         ("", (), "Text.", ""),
         (" a\n b ", ("", "c"), "", "a b > c"),
     ],

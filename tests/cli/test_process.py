@@ -1,0 +1,233 @@
+"""The program as a process: pipes, signals, encodings, and what it does not load."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from embedsearch.collection import Collection
+from embedsearch.types import Document
+from tests.cli.conftest import PROGRAM
+from tests.fake_encoder import FakeEncoder
+from tests.library import write
+
+ROOT = __file__.rsplit("/tests/", 1)[0]
+
+# The program with an encoder that needs no torch and takes its time.
+SLOW = """
+import sys
+import embedsearch.models
+from tests.fake_encoder import FakeEncoder
+embedsearch.models.load_encoder = lambda model: FakeEncoder(delay=float(sys.argv.pop(1)))
+from embedsearch.cli import main
+sys.exit(main())
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": ROOT, **more}
+
+
+def run(*arguments: object, program=PROGRAM, **options):
+    return subprocess.run(
+        [*program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment(**options.pop("env", {})),
+        timeout=120,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("process") / "c"
+    with Collection.open(folder, model=FakeEncoder()) as collection:
+        collection.upsert(
+            Document(id=f"d{n}", text=f"lynx {n} " + "emu zebu " * 100) for n in range(300)
+        )
+    return folder
+
+
+def test_a_reader_that_goes_away_is_no_error(db):
+    """As in `embedsearch export | head -1`."""
+    with subprocess.Popen(
+        [*PROGRAM, "export", "--db", db],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert json.loads(process.stdout.readline())["_id"] == "d0"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["search", "lynx", "--mode", "keyword"], ["--help"]]
+)
+def test_a_reader_that_never_was_is_no_error(db, command):
+    """Output so short that it is only written at the end."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [*PROGRAM, *command],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=environment(EMBEDSEARCH_DB=str(db)),
+            timeout=60,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}])
+def test_any_locale_will_do(tmp_path, locale):
+    with Collection.open(tmp_path / "c", model=FakeEncoder()) as collection:
+        collection.upsert([Document(id="ü", text="Größe 🐈 naïve שלום")])
+    done = run("search", "größe", "--mode", "keyword", "--db", tmp_path / "c", env=locale)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Größe 🐈 naïve שלום" in done.stdout
+    done = run("export", "--db", tmp_path / "c", env=locale)
+    assert json.loads(done.stdout)["text"] == "Größe 🐈 naïve שלום"
+
+
+def test_the_environment_names_the_collection(db):
+    done = run("status", "--json", env={"EMBEDSEARCH_DB": str(db)})
+    assert json.loads(done.stdout)["documents"] == 300
+
+
+NOTHING_LOADED = """
+import sys
+from embedsearch.cli import main
+code = main()
+heavy = {"torch", "transformers", "sentence_transformers", "faiss", "bs4", "docx", "pypdfium2"}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("index", "docs", "--json"),
+        ("index", "docs", "--dry-run", "--json"),
+        ("status", "--json"),
+        ("search", "lynx", "--mode", "keyword", "--json"),
+        ("export", "--json"),
+        ("--help",),
+    ],
+    ids=" ".join,
+)
+def test_what_needs_no_model_loads_none(tmp_path, command):
+    write(tmp_path / "docs/a.txt", "lynx")
+    with Collection.open(tmp_path / ".embedsearch", model=FakeEncoder()) as collection:
+        collection.sync([tmp_path / "docs"])
+    done = run(*command, program=[sys.executable, "-c", NOTHING_LOADED], cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+
+
+def documents_in(db) -> int:
+    path = db / "collection.sqlite3"
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            return connection.execute("SELECT count(*) FROM documents").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0  # just being made
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT])
+def test_an_interrupted_index_goes_on_where_it_stopped(tmp_path, number):
+    rows = (json.dumps({"_id": f"{n}", "text": f"text {n}"}) + "\n" for n in range(5000))
+    write(tmp_path / "docs/a.jsonl", "".join(rows))
+    db, program = tmp_path / "c", [sys.executable, "-c", SLOW]
+    with subprocess.Popen(
+        [*program, "0.3", "index", tmp_path / "docs", "--db", db],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while documents_in(db) == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.startswith("embedsearch: interrupted; what was done is kept")
+    assert err.count("\n") == 1
+    kept = documents_in(db)
+    assert 0 < kept < 5000
+    done = run("0", "index", tmp_path / "docs", "--db", db, "--json", program=program)
+    report = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (report["added"], report["unchanged"]) == (5000 - kept, kept)
+    assert report["embedded"] <= 5000 - kept  # vectors are kept even where documents are not
+    done = run("0", "index", tmp_path / "docs", "--db", db, "--json", program=program)
+    assert json.loads(done.stdout)["unchanged"] == 5000
+
+
+def test_progress_goes_to_stderr_alone(tmp_path, monkeypatch):
+    """Elsewhere than in a terminal it is a line now and then: here, after every advance."""
+    rows = (json.dumps({"_id": f"{n}", "text": f"text {n}"}) + "\n" for n in range(1500))
+    write(tmp_path / "docs/a.jsonl", "".join(rows))
+    eager = SLOW.replace("from embedsearch.cli import main", EAGER)
+    done = run(
+        "0",
+        "index",
+        "docs",
+        "--db",
+        "c",
+        "--json",
+        program=[sys.executable, "-c", eager],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["added"] == 1500
+    lines = done.stderr.splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith("Indexing: ") and "MB/s" in line for line in lines)
+    assert "about" in lines[0]
+    assert "min left" in lines[0]
+
+
+EAGER = """
+import embedsearch.cli.terminal
+embedsearch.cli.terminal.PLAIN_INTERVAL_S = -1
+from embedsearch.cli import main
+"""
+
+
+def test_two_writers_at_once(tmp_path):
+    write(tmp_path / "docs/a.txt", "lynx")
+    program = [sys.executable, "-c", SLOW]
+    with subprocess.Popen(
+        [*program, "3", "index", tmp_path / "docs", "--db", tmp_path / "c"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "c/writer.pid").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        second = run("0", "index", tmp_path / "docs", "--db", tmp_path / "c", program=program)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert second.returncode == 2
+    assert second.stderr.startswith("embedsearch: another process")
+    assert second.stderr.count("\n") == 1
