@@ -23,7 +23,7 @@ BIN = .venv/bin
 
 # Questions of data/handbook/queries.jsonl on which the modes differ.
 MEANING = "an employee quit today, how do I cut off everything they had"
-WORDS = "QM-4224 refused"
+WORDS = "what does QM-6013 mean"
 BOTH = "the server does not come up after the update, QM-5002"
 
 define in_each_mode

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
 from embedsearch.access import Access
-from embedsearch.errors import InputError, LockedError, NotFoundError, StorageError
-from embedsearch.indexing import build_generation, stale_reason
+from embedsearch.errors import InputError
+from embedsearch.indexing import build_generation, tidy
 from embedsearch.ingest import Ingest
 from embedsearch.models import (
     EncoderSlot,
     adopt_model,
-    check_fingerprint,
     load_encoder,
     stored_model,
 )
 from embedsearch.plan import SyncConfig, plan_sync
+from embedsearch.reindex import stage, switch
+from embedsearch.retrieval import By, SearchConfig
+from embedsearch.searching import Searcher
 from embedsearch.status import Status, folder_size, read_status
 from embedsearch.store import documents as store
 from embedsearch.store.erase import empty_log, erase
 from embedsearch.store.filters import Where
-from embedsearch.store.generations import Generation, current_generation
 from embedsearch.store.settings import Model, active_model, get_setting, put_setting
 from embedsearch.store.sources import drop_empty_sources, forget_documents
 from embedsearch.store.vectors import drop_unused_vectors
 from embedsearch.sync import Sync, Upsert
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import SILENT, Document, Encoder, Hit, Mode, Progress, SyncReport
-
-if TYPE_CHECKING:
-    from embedsearch.retrieval import By, Query, SearchConfig
-    from embedsearch.types import Vectors
-    from embedsearch.view import Snapshot, View
-
-log = logging.getLogger("embedsearch")
 
 
 class Collection:
@@ -61,9 +53,8 @@ class Collection:
     ) -> None:
         self._access = access
         self._encoder = EncoderSlot(model)
+        self._searcher = Searcher(access, self._encoder)
         self._chunking = chunking
-        self._view: View | None = None
-        self._damaged: tuple[Generation, str] | None = None
 
     @classmethod
     def open(
@@ -156,7 +147,7 @@ class Collection:
             run = Sync(db=db, ingest=ingest, config=config, plan=plan)
             run.run()
             if not config.dry_run:
-                self._tidy(db, orphans=bool(run.changed or run.removed))
+                tidy(db, self.folder, orphans=bool(run.changed or run.removed))
         return _report(run, ingest, began)
 
     def upsert(self, documents: Iterable[Document], *, progress: Progress = SILENT) -> SyncReport:
@@ -170,7 +161,7 @@ class Collection:
             ingest = self._ingest(db, progress)
             run = Upsert(db=db, ingest=ingest)
             run.run(documents)
-            self._tidy(db, orphans=bool(run.changed))
+            tidy(db, self.folder, orphans=bool(run.changed))
         return _report(run, ingest, began)
 
     def delete(self, document_ids: Iterable[str]) -> int:
@@ -188,7 +179,7 @@ class Collection:
                 forget_documents(db, ids)
                 deleted = store.delete_documents(db, ids)
                 drop_empty_sources(db)
-            self._tidy(db, orphans=bool(deleted))
+            tidy(db, self.folder, orphans=bool(deleted))
         return deleted
 
     def reindex(
@@ -203,8 +194,6 @@ class Collection:
         The new chunks are built beside the old ones, which go on being searched; the switch is one
         transaction at the end. An interrupted run goes on where it stopped.
         """
-        from embedsearch.reindex import stage, switch
-
         began = time.perf_counter()
         with self._access.writing() as db:
             encoder = load_encoder(model) if model is not None else self._encoder.get(db)
@@ -278,23 +267,7 @@ class Collection:
         by: By = "document",
     ) -> list[list[Hit]]:
         """`search` for several queries, which are encoded together."""
-        from embedsearch.retrieval import Query, SearchConfig
-
-        config = SearchConfig(k=k, mode=mode, by=by)
-        for query in queries:
-            _check_query(query)
-        with self._access.reading() as db:
-            empty = store.is_empty(db)
-        if empty or not queries:
-            return [[] for _ in queries]
-        if mode == "keyword":
-            parsed = [Query.of(query, None) for query in queries]
-            return [self._hits(query, config, where) for query in parsed]
-        encoder, vectors = self._encode_queries(queries)
-        parsed = [Query.of(query, vectors[i : i + 1]) for i, query in enumerate(queries)]
-        hits = [self._hits(query, config, where, encoder=encoder) for query in parsed]
-        self._mend()
-        return hits
+        return self._searcher.search(queries, SearchConfig(k=k, mode=mode, by=by), where)
 
     def similar(
         self,
@@ -307,23 +280,7 @@ class Collection:
 
         Needs no model. Raises NotFoundError when there is no such document.
         """
-        import numpy as np
-
-        from embedsearch.retrieval import Query, SearchConfig, search
-        from embedsearch.store.vectors import document_vectors
-
-        config = SearchConfig(k=k, mode="semantic")
-        with self._access.reading() as db:
-            stored = store.get_document(db, document_id)
-            model = active_model(db)
-            if stored is None or model is None:
-                raise NotFoundError(f"there is no document {document_id!r} in {self.folder}")
-            mean = document_vectors(db, stored.row, model.dim).mean(axis=0, keepdims=True)
-            vector = np.ascontiguousarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
-            snapshot = self._snapshot(db, model, semantic=True)
-            hits = search(snapshot, Query.of("", vector), config, where, exclude=stored.row)
-        self._mend()
-        return hits
+        return self._searcher.similar(document_id, SearchConfig(k=k, mode="semantic"), where)
 
     # Looking things up
 
@@ -365,66 +322,6 @@ class Collection:
 
     # Inside
 
-    def _hits(
-        self,
-        query: Query,
-        config: SearchConfig,
-        where: Where | None,
-        encoder: Encoder | None = None,
-    ) -> list[Hit]:
-        from embedsearch.retrieval import search
-
-        with self._access.reading() as db:
-            model = active_model(db)
-            if encoder is not None and model is not None:
-                check_fingerprint(encoder, model)
-            return search(
-                self._snapshot(db, model, semantic=encoder is not None), query, config, where
-            )
-
-    def _snapshot(self, db: Database, model: Model | None, *, semantic: bool) -> Snapshot:
-        from embedsearch.view import View
-
-        if self._view is None:
-            self._view = View(self.folder, self._note_damage)
-        return self._view.refresh(db, model, semantic=semantic)
-
-    def _note_damage(self, generation: Generation, problem: str) -> None:
-        self._damaged = generation, problem
-
-    def _mend(self) -> None:
-        """Tells of an index file that a search could not use, and builds it again if possible."""
-        if self._damaged is None:
-            return
-        (generation, problem), self._damaged = self._damaged, None
-        with self._access.reading() as db:
-            if current_generation(db) != generation:
-                return  # a writer put another in its place just then
-        log.warning("%s; the vectors in the database were searched instead", problem)
-        if self._access.read_only:
-            return
-        try:
-            with self._access.writing() as db:
-                model = active_model(db)
-                if model is not None:
-                    build_generation(db, self.folder, model)
-        except (LockedError, StorageError) as error:
-            log.warning("the index file was not built again: %s", error)
-        else:
-            log.warning("the index file was built again from the database")
-
-    def _encode_queries(self, queries: Sequence[str]) -> tuple[Encoder, Vectors]:
-        encoder = self.encoder
-        for query, tokens in zip(queries, encoder.tokens.count(queries), strict=True):
-            if tokens > encoder.max_tokens:
-                log.warning(
-                    "the query %r… has %d tokens; its meaning is that of the first %d",
-                    query[:40],
-                    tokens,
-                    encoder.max_tokens,
-                )
-        return encoder, encoder.encode_query(queries)
-
     def _ingest(self, db: Database, progress: Progress, *, rehearsal: bool = False) -> Ingest:
         chunking = self._stored_chunking(db)
 
@@ -450,19 +347,6 @@ class Collection:
             )
         return config
 
-    def _tidy(self, db: Database, *, orphans: bool) -> None:
-        """After a write: drops vectors without chunks, builds the index file where it is stale."""
-        model = active_model(db)
-        if model is None:
-            return
-        if orphans:
-            with db.atomic():
-                drop_unused_vectors(db)
-        reason = stale_reason(db, self.folder, model)
-        if reason:
-            log.info("building the index file: %s", reason)
-            build_generation(db, self.folder, model)
-
 
 def _report(run: Sync | Upsert, ingest: Ingest, began: float) -> SyncReport:
     return SyncReport(
@@ -474,14 +358,3 @@ def _report(run: Sync | Upsert, ingest: Ingest, began: float) -> SyncReport:
         seconds=time.perf_counter() - began,
         **asdict(ingest.tally),
     )
-
-
-def _check_query(query: str) -> None:
-    if not isinstance(query, str) or not query.strip():
-        raise InputError("the query is empty; say what to look for")
-    try:
-        query.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"the query has a lone surrogate at character {error.start}, which is no text"
-        ) from None

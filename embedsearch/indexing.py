@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from embedsearch.store.generations import (
     current_state,
     next_generation,
 )
-from embedsearch.store.settings import Model
-from embedsearch.store.vectors import read_embeddings
+from embedsearch.store.settings import Model, active_model
+from embedsearch.store.vectors import drop_unused_vectors, read_embeddings
+
+log = logging.getLogger("embedsearch")
 
 INDEX_FOLDER = "index"
 STALE_ROWS = 1000
@@ -116,3 +119,18 @@ def load_generation(folder: Path, generation: Generation) -> NumpyIndex:
             f"the index file {path} holds {len(loaded)} vectors instead of {generation.vectors}"
         )
     return loaded
+
+
+def tidy(db: Database, folder: Path, *, orphans: bool) -> None:
+    """After a write: drops vectors without chunks where there may be some, and builds the index
+    file where it is stale. The caller holds the writer's lock."""
+    model = active_model(db)
+    if model is None:
+        return
+    if orphans:
+        with db.atomic():
+            drop_unused_vectors(db)
+    reason = stale_reason(db, folder, model)
+    if reason:
+        log.info("building the index file: %s", reason)
+        build_generation(db, folder, model)

@@ -22,6 +22,7 @@ from embedsearch.store.keyword import (
     search_keyword,
     snippets,
 )
+from embedsearch.store.postings import Postings
 from embedsearch.types import Hit, Mode
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ By = Literal["document", "chunk"]
 MAX_K = 10_000
 DEPTH = 100
 """Chunks taken from each of the two rankings that hybrid search fuses, unless `k` asks for more."""
+
+FEW_ROWS = 500
+"""Chunks that FTS5 may score one by one: each costs it a look-up of every word of the query."""
 
 SNIPPET_CHARACTERS = 320
 
@@ -132,6 +136,8 @@ class _Candidates:
 
     def _word_scores(self, rows: Sequence[int]) -> Ranking:
         db, postings = self.snapshot.db, self.snapshot.postings
+        if postings is None and len(rows) > FEW_ROWS:
+            postings = Postings(db)
         if postings is not None:
             return dict(postings.score(db, self.query.words.terms, rows))
         return dict(score_keyword(db, self.query.words, rows))

@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler.setFormatter(_Remark())
     logging.getLogger("embedsearch").addHandler(handler)
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        sys.stdout.flush()  # here, where a failure is dealt with, not when Python ends
+        return code
     except EmbedSearchError as error:
         return _fail(str(error), WRONG_USE)
     except KeyboardInterrupt:
@@ -62,6 +64,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit as stop:  # what typer makes of a broken pipe
+        if isinstance(stop.__context__, BrokenPipeError):
+            raise stop.__context__ from None
+        raise
     except typer.TyperException as error:
         return _fail(f"{error.format_message()} (see embedsearch --help)", error.exit_code)
     if outcome == INTERRUPTED:

@@ -26,7 +26,8 @@ SLOW = """
 import sys
 import embedsearch.models
 from tests.fake_encoder import FakeEncoder
-embedsearch.models.load_encoder = lambda model: FakeEncoder(delay=float(sys.argv.pop(1)))
+slow = FakeEncoder(delay=float(sys.argv.pop(1)))
+embedsearch.models.load_encoder = lambda model: slow
 from embedsearch.cli import main
 sys.exit(main())
 """
@@ -149,8 +150,7 @@ def documents_in(db) -> int:
             return 0  # just being made
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT])
-def test_an_interrupted_index_goes_on_where_it_stopped(tmp_path, number):
+def test_an_interrupted_index_goes_on_where_it_stopped(tmp_path):
     rows = (json.dumps({"_id": f"{n}", "text": f"text {n}"}) + "\n" for n in range(5000))
     write(tmp_path / "docs/a.jsonl", "".join(rows))
     db, program = tmp_path / "c", [sys.executable, "-c", SLOW]
@@ -164,7 +164,7 @@ def test_an_interrupted_index_goes_on_where_it_stopped(tmp_path, number):
         deadline = time.monotonic() + 60
         while documents_in(db) == 0 and time.monotonic() < deadline:
             time.sleep(0.02)
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
@@ -181,7 +181,7 @@ def test_an_interrupted_index_goes_on_where_it_stopped(tmp_path, number):
     assert json.loads(done.stdout)["unchanged"] == 5000
 
 
-def test_progress_goes_to_stderr_alone(tmp_path, monkeypatch):
+def test_progress_goes_to_stderr_alone(tmp_path):
     """Elsewhere than in a terminal it is a line now and then: here, after every advance."""
     rows = (json.dumps({"_id": f"{n}", "text": f"text {n}"}) + "\n" for n in range(1500))
     write(tmp_path / "docs/a.jsonl", "".join(rows))
@@ -210,24 +210,3 @@ import embedsearch.cli.terminal
 embedsearch.cli.terminal.PLAIN_INTERVAL_S = -1
 from embedsearch.cli import main
 """
-
-
-def test_two_writers_at_once(tmp_path):
-    write(tmp_path / "docs/a.txt", "lynx")
-    program = [sys.executable, "-c", SLOW]
-    with subprocess.Popen(
-        [*program, "3", "index", tmp_path / "docs", "--db", tmp_path / "c"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    ) as process:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "c/writer.pid").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.5)
-        second = run("0", "index", tmp_path / "docs", "--db", tmp_path / "c", program=program)
-        process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert second.returncode == 2
-    assert second.stderr.startswith("embedsearch: another process")
-    assert second.stderr.count("\n") == 1
