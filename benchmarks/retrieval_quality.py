@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from common import CACHE, REPOSITORY, Bar, data_folder, parser, report, tell
 
+from embedsearch.collection import Collection
 from embedsearch.evaluate import EvaluationConfig, evaluate_search
 from embedsearch.types import Mode
 
@@ -28,6 +29,7 @@ def main() -> int:
     options = _options()
     results: Results = {}
     for name in options.sets:
+        _cut_anew(options.cache / name)
         results[name] = {
             mode: _evaluate(name, options, EvaluationConfig(mode=mode)) for mode in get_args(Mode)
         }
@@ -43,6 +45,14 @@ def _options() -> argparse.Namespace:
     options.add_argument("--model", help="name, folder or hub id; default the bundled model")
     options.add_argument("--cache", type=Path, default=CACHE / "retrieval_quality", metavar="DIR")
     return options.parse_args()
+
+
+def _cut_anew(kept: Path) -> None:
+    """Brings a kept collection in step with the chunking as it is now: chunks that did not change
+    keep their vectors."""
+    if kept.is_dir():
+        with Collection.open(kept) as collection:
+            collection.reindex()
 
 
 def _evaluate(name: str, options: argparse.Namespace, config: EvaluationConfig) -> dict[str, Any]:

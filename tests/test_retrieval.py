@@ -9,7 +9,7 @@ import pytest
 
 from embedsearch.collection import Collection
 from embedsearch.errors import FingerprintError, InputError, NotFoundError
-from embedsearch.index.fusion import SEMANTIC_WEIGHT, fuse
+from embedsearch.index.fusion import LEAST_BM25, LEAST_SPAN, SEMANTIC_WEIGHT, fuse
 from embedsearch.retrieval import DEPTH, MAX_K
 from embedsearch.store.keyword import parse_query
 from embedsearch.types import Document
@@ -68,12 +68,13 @@ def expected(collection, encoder, query, mode, *, by="document", allowed=None):
     elif mode == "keyword":
         scores = words
     else:
-        best, most = max(meaning.values()), max(words.values(), default=0)
-        scores = {}
-        for row, cosine in meaning.items():
-            near = max(0, cosine - background) / (best - background) if best > background else 0
-            alike = words.get(row, 0) / most if most else 0
-            scores[row] = SEMANTIC_WEIGHT * near + (1 - SEMANTIC_WEIGHT) * alike
+        span = max(max(meaning.values()) - background, LEAST_SPAN)
+        most = max(max(words.values(), default=0), LEAST_BM25)
+        scores = {
+            row: SEMANTIC_WEIGHT * (cosine - background) / span
+            + (1 - SEMANTIC_WEIGHT) * words.get(row, 0) / most
+            for row, cosine in meaning.items()
+        }
     return ranked(scores, kept, by=by)
 
 
@@ -396,13 +397,19 @@ def test_fusion_by_hand():
     w = SEMANTIC_WEIGHT
     fused = fuse(meaning, words, background=0.3)
     assert fused == pytest.approx(
-        {1: w, 2: w / 3 + (1 - w), 5: (1 - w) / 2, 3: 0.0, 4: 0.0}, abs=1e-12
+        {1: w, 2: w / 3 + (1 - w), 5: (1 - w) / 2, 3: 0.0, 4: -w / 3}, abs=1e-12
     )
     assert list(fused) == sorted(fused, key=lambda row: (-fused[row], row))
 
 
 def test_fusion_without_anything_to_tell_apart():
     assert fuse({}, {}, background=0.2) == {}
-    assert fuse({1: 0.1, 2: 0.2}, {}, background=0.5) == {1: 0.0, 2: 0.0}
+    # All below the background, as a filter may leave them: their order is kept all the same.
+    assert list(fuse({1: 0.1, 2: 0.2}, {}, background=0.5)) == [2, 1]
+    # Differences of next to nothing are not blown up to the whole scale.
+    tiny = fuse({1: 0.501, 2: 0.5}, {1: 1e-6}, background=0.5)
+    assert tiny[1] == pytest.approx(
+        SEMANTIC_WEIGHT * 0.001 / LEAST_SPAN + (1 - SEMANTIC_WEIGHT) * 1e-6 / LEAST_BM25
+    )
     assert fuse({}, {7: 2.0}, background=0.5) == {7: 1 - SEMANTIC_WEIGHT}
     assert list(fuse({3: 0.5, 1: 0.5}, {}, background=0.0)) == [1, 3]
