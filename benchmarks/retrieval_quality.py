@@ -34,6 +34,7 @@ def main() -> int:
             mode: _evaluate(name, options, EvaluationConfig(mode=mode)) for mode in get_args(Mode)
         }
         if name == "scifact":
+            _cut_anew(options.cache / f"{name}-whole")
             config = EvaluationConfig(mode="semantic", whole_documents=True)
             results[name]["semantic, whole documents"] = _evaluate(name, options, config)
     return report("retrieval_quality", options, results, _bars(results))

@@ -1,8 +1,8 @@
 """What a warm search costs beside the encoder, in times of the bare NumPy product.
 
 100,000 passages of wikipedia_en with random unit vectors of 384 dimensions; questions of nq_open,
-each asked once in each mode, by turns with `vectors @ query`. The vectors of questions are there
-already.
+another one for every measurement, by turns with `vectors @ query`. The vectors of questions are
+there already.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -36,7 +37,7 @@ MOST_RATIO = 2.0
 
 def main() -> int:
     options = _options()
-    questions = _questions(options.queries + WARM_UP)
+    questions = _questions(len(get_args(Mode)) * (options.queries + WARM_UP))
     encoder = Drawn(questions)
     home = options.cache / f"{options.chunks}-{options.words}"
     with Collection.open(home, model=encoder) as collection:
@@ -66,7 +67,7 @@ def _options() -> argparse.Namespace:
     options.add_argument(
         "--words", type=int, default=1, help="a passage is as many sentences as have these words"
     )
-    options.add_argument("--queries", type=int, default=200, help="measurements of each kind")
+    options.add_argument("--queries", type=int, default=200, help="measurements of each mode")
     options.add_argument("--cache", type=Path, default=CACHE / "warm_search", metavar="DIR")
     return options.parse_args()
 
@@ -127,23 +128,32 @@ def _passages(words: int) -> Iterator[Document]:
 def _measure(
     collection: Collection, encoder: Drawn, vectors: Vectors, questions: Sequence[str]
 ) -> dict[str, float]:
-    """Median milliseconds of each thing. Each question is a new one: only the machinery is warm."""
+    """Median milliseconds of each thing, by turns.
 
-    def searching(mode: Mode) -> Callable[[str], Any]:
-        return lambda question: collection.search_batch([question], K, mode=mode)
+    The questions are new ones, so only the machinery is warm; `again` is one that was just asked.
+    """
+    modes = get_args(Mode)
+    names = ["product", *modes, *(f"{mode}, again" for mode in modes)]
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    rounds = [questions[at : at + len(modes)] for at in range(0, len(questions), len(modes))]
+    for number, asked in enumerate(rounds):
+        pairs = list(zip(modes, asked, strict=True))
+        turn = number % len(pairs)
+        for mode, question in pairs[turn:] + pairs[:turn]:
+            query = encoder.encode_query([question])[0]
+            taken["product"].append(_milliseconds(partial(np.matmul, vectors, query)))
+            for name in (mode, f"{mode}, again"):
+                job = partial(collection.search_batch, [question], K, mode=mode)
+                taken[name].append(_milliseconds(job))
+    return {
+        name: median(every[len(every) * WARM_UP // len(rounds) :]) for name, every in taken.items()
+    }
 
-    jobs: dict[str, Callable[[str], Any]] = {mode: searching(mode) for mode in get_args(Mode)}
-    jobs["product"] = lambda question: vectors @ encoder.encode_query([question])[0]
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for number, question in enumerate(questions):
-        # each begins in turn, as the first to ask of a question finds its words unread
-        names = list(jobs)
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            began = time.perf_counter()
-            jobs[name](question)
-            seconds[name].append(time.perf_counter() - began)
-    return {name: 1000 * median(taken[WARM_UP:]) for name, taken in seconds.items()}
+
+def _milliseconds(job: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    job()
+    return 1000 * (time.perf_counter() - began)
 
 
 if __name__ == "__main__":

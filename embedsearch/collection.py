@@ -31,9 +31,10 @@ from embedsearch.store.filters import Where
 from embedsearch.store.settings import Model, active_model, get_setting, put_setting
 from embedsearch.store.sources import drop_empty_sources, forget_documents
 from embedsearch.store.vectors import drop_unused_vectors
-from embedsearch.sync import Sync, Upsert
+from embedsearch.sync import Sync
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import SILENT, Document, Encoder, Hit, Mode, Progress, SyncReport
+from embedsearch.upsert import Upsert
 
 
 class Collection:

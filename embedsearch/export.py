@@ -13,13 +13,14 @@ from embedsearch.types import Document
 
 
 def document_json(document: Document) -> dict[str, Any]:
-    """A document as a line of a BEIR corpus."""
-    return {
+    """A document as a line of a BEIR corpus; `format` says how its text is marked up, if it is."""
+    line: dict[str, Any] = {
         "_id": document.id,
         "title": document.title,
         "text": document.text,
         "metadata": dict(document.metadata),
     }
+    return line if document.format == "text" else {**line, "format": document.format}
 
 
 def export_documents(collection: Collection, path: Path) -> int:

@@ -53,12 +53,17 @@ def test_documents_of_files_too(tmp_path):
     with Collection.open(tmp_path / "c", model=FakeEncoder()) as collection:
         collection.sync([tmp_path / "docs"])
         [document] = collection
+        export_documents(collection, tmp_path / "out.jsonl")
     assert document_json(document) == {
         "_id": "docs/a.md",
         "title": "Lynx",
         "text": "# Lynx\n\nText.",
         "metadata": {},
+        "format": "markdown",
     }
+    with Collection.open(tmp_path / "again", model=FakeEncoder()) as again:
+        again.sync([tmp_path / "out.jsonl"])
+        assert list(again) == [document]  # still Markdown, so cut in the same way
 
 
 def test_nothing_to_export(tmp_path):

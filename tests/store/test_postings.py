@@ -14,7 +14,7 @@ from embedsearch.store.keyword import parse_query, score_keyword, search_keyword
 from embedsearch.store.postings import Postings
 from embedsearch.store.schema import migrations
 
-WORDS = "run runs running harbour harbor naïve naive 日本語 été 2024 qm-4031 zip zips a1b2 Ωμέγα".split()
+WORDS = "run runs running harbour naïve naive 日本語 été 2024 qm-4031 zip zips a1b2 Ωμέγα".split()
 
 
 def made(texts: list[tuple[str, str]]) -> Database:

@@ -42,7 +42,7 @@ class Scenario:
 
 
 _INDEX = {"action": "sync", "delay": DELAY}
-_DELETED = [f"row-{number}" for number in range(0, 400, 3)] + ["docs/a/000.txt", "docs/b/001.md"]
+_DELETED = [*(f"row-{number}" for number in range(0, 400, 3)), "docs/a/000.txt", "docs/b/001.md"]
 SCENARIOS = (
     Scenario(name="index", job=_INDEX),
     Scenario(name="update", job=_INDEX, before=(_INDEX, change_corpus)),

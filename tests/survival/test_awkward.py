@@ -169,7 +169,7 @@ def test_the_command_line_answers_in_lines(
         assert done.stdout == ""
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_the_whole_command_line(tmp_path: Path) -> None:
     """One real model through it all: every awkward file indexed, each problem on a line."""
     folder, docs = tmp_path / "c.es", tmp_path / "docs"

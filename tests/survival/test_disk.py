@@ -52,7 +52,7 @@ class Disk:
             ["mount", *arguments, self.folder], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            pytest.skip(f"mounting a small disk is not permitted: {done.stderr.strip()}")
+            pytest.skip(f"mounting a small disk is not permitted: {done.stderr.splitlines()[0]}")
 
     def unmount(self) -> None:
         # lazily: a mapped index file may still be open in this process
@@ -232,6 +232,28 @@ def test_a_read_only_disk(
     assert read_state(folder) == state
     assert workers.run(job | {"action": "sync"}).status == 0
     check_health(folder, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
+def test_a_folder_without_the_right_to_write(tmp_path: Path, workers: Workers) -> None:
+    write_corpus(tmp_path / "docs", files=5, rows=20)
+    job = {"folder": tmp_path / "c.es", "docs": tmp_path / "docs"}
+    assert workers.run(job | {"action": "sync"}).status == 0
+    folder, state = job["folder"], read_state(job["folder"])
+    (folder / f"{DATABASE}-wal").unlink(missing_ok=True)
+    (folder / f"{DATABASE}-shm").unlink(missing_ok=True)
+    folder.chmod(0o555)
+    try:
+        check_search(folder, state, QUERIES, 0)
+        check_health(folder, 0)
+        assert command(folder, "status").returncode == 0
+        assert command(folder, "search", QUERIES[0], "--mode", "keyword").returncode == 0
+        done = workers.run(job | {"action": "delete", "ids": ["row-1"]})
+        assert (done.status, done.error) == (2, "StorageError"), done
+        assert str(folder) in done.message
+    finally:
+        folder.chmod(0o755)
+    assert workers.run(job | {"action": "delete", "ids": ["row-1"]}).result == 1
 
 
 def check_not_closed(folder: Path) -> None:

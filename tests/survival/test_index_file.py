@@ -188,6 +188,11 @@ def test_a_reader_that_lives_on_takes_up_each_new_file(
         writer.vacuum()
         assert index_file(folder).name != before
         assert search(reader) == search(writer)
+        writer.delete(["d1", "d2"])
+        writer.vacuum()  # forgets which rows were deleted before the new file
+        every = reader.search(QUERIES[0], k=COUNT, mode="semantic", by="chunk")
+        assert every == writer.search(QUERIES[0], k=COUNT, mode="semantic", by="chunk")
+        assert len(every) == len(reader) == COUNT - 3
         shutil.rmtree(folder / "index")
         writer.reindex()
         assert search(reader) == search(writer)

@@ -24,7 +24,7 @@ def workers() -> Iterator[Workers]:
 def test_killed_at_a_random_moment(scenario: Scenario, workers: Workers, tmp_path) -> None:
     seed = random.randrange(2**32)
     print(f"{scenario.name}: seed {seed}")  # shown when the test fails
-    killing = Killing(scenario, tmp_path, workers)
+    killing = Killing(scenario, tmp_path, workers, files=40, rows=200)
     random_ = random.Random(seed)
     kills = sum(killing.kill_at_random(random_) for _ in range(KILLS))
     assert kills or scenario.name == "delete", "every run was done before it was killed"

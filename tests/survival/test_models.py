@@ -141,7 +141,7 @@ def test_a_change_during_a_search(folder: Path) -> None:
             reader.search(QUERIES[0])
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path) -> None:
     """A model's folder whose weights were exchanged is another model."""
     model, other = make_tiny_model(tmp_path / "a"), make_tiny_model(tmp_path / "b", seed=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,19 @@ from tests.survival.state import check_health, check_search, read_state
 
 MARKER = "zyxgeheim"
 """One word, which the keyword index keeps as it is: its stem is itself."""
+
+
+@pytest.fixture(autouse=True)
+def _sqlite_that_keeps_what_was_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some builds of SQLite write zeros over deleted rows by themselves; no one may rely on it."""
+    connect = sqlite3.connect
+
+    def connect_as_most_builds_do(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        conn = connect(*arguments, **options)
+        conn.execute("PRAGMA secure_delete = OFF")
+        return conn
+
+    monkeypatch.setattr(sqlite3, "connect", connect_as_most_builds_do)
 
 
 def standing(folder: Path, marker: str = MARKER) -> list[str]:

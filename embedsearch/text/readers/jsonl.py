@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from embedsearch.errors import EmptyFileError, InputError
 from embedsearch.text.readers.content import Note, loads, size
 from embedsearch.text.readers.opening import bounded_lines
-from embedsearch.types import Document
+from embedsearch.types import Document, Format
 
 
 def read_jsonl(
@@ -18,8 +18,9 @@ def read_jsonl(
 ) -> Iterator[Document]:
     """Documents from `_id` or `id`, `title`, `text` and `metadata`.
 
-    Other numbers, strings and booleans join the metadata. A line without id is `doc_id#line`. A
-    line that cannot be read, or is over `max_bytes`, is noted and passed over.
+    `format` may say that the text is `markdown`, `rst` or `code`. Other numbers, strings and
+    booleans join the metadata. A line without id is `doc_id#line`. A line that cannot be read, or
+    is over `max_bytes`, is noted and passed over.
     """
     empty = True
     for number, line in bounded_lines(stream, max_bytes):
@@ -49,6 +50,9 @@ def _document(line: bytes, fallback_id: str) -> Document:
     metadata = record.get("metadata")
     if not isinstance(metadata, dict | None):
         raise InputError("metadata is not an object")
+    format_: Format = "text"
+    if record.get("format") in get_args(Format):
+        format_ = record.pop("format")
     others = {
         key: value
         for key, value in record.items()
@@ -60,6 +64,7 @@ def _document(line: bytes, fallback_id: str) -> Document:
         text=text,
         title=" ".join(title.split()),
         metadata={**others, **(metadata or {})},
+        format=format_,
     )
 
 
