@@ -143,7 +143,7 @@ def has_database(folder: Path) -> bool:
 def _check_empty(folder: Path) -> None:
     """A folder that holds something else is not made into a collection."""
     known = {DATABASE_NAME, "writer.lock", "writer.pid", "index"}
-    known |= {f"{DATABASE_NAME}{suffix}" for suffix in ("-journal", "-shm")}
+    known |= {f"{DATABASE_NAME}{suffix}" for suffix in ("-journal", "-wal", "-shm")}
     if folder.is_dir() and any(entry.name not in known for entry in folder.iterdir()):
         raise StoreError(
             f"{folder} exists and is not a collection; name a new folder or an empty one"
