@@ -358,7 +358,7 @@ def test_numbers_beyond_64_bits(store):
         {"a": {"$glob": 3}},
         {"a": {"$exists": "yes"}},
         {"a": b"bytes"},
-        {"a": object()},
+        {"a": {1, 2}},
         {"a": float("nan")},
         {"a": {"$lt": float("inf")}},
         {"a": 10**400},
