@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from embedsearch import __version__
 from embedsearch.cli import evaluation, managing, searching
 
 app = typer.Typer(
     name="embedsearch",
-    help="Index your documents, search them by meaning, on your own machine.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"embedsearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Index your documents, search them by meaning, on your own machine."""
+
+
 managing.register(app)
 searching.register(app)
 evaluation.register(app)

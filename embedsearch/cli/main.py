@@ -69,7 +69,11 @@ def _run(arguments: Sequence[str] | None) -> int:
             raise stop.__context__ from None
         raise
     except typer.TyperException as error:
-        return _fail(f"{error.format_message()} (see embedsearch --help)", error.exit_code)
+        message = error.format_message()
+        if "\n" in message:  # no command was given: the message is the help
+            print(message, file=sys.stderr)
+            return error.exit_code
+        return _fail(f"{message} (see embedsearch --help)", error.exit_code)
     if outcome == INTERRUPTED:
         raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else DONE
