@@ -99,7 +99,7 @@ def search(
         if len(best) >= config.k or len(ranking) < depth:
             break
         depth *= 4
-    return _hits(snapshot.db, best[: config.k], query.words)
+    return _hits(snapshot.db, best, query.words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,19 +153,24 @@ def _semantic(live: LiveIndex, vector: Vectors, depth: int, allowed: RowIds | No
 def _best(
     db: Database, ranking: Ranking, config: SearchConfig, exclude: int | None
 ) -> list[tuple[int, float]]:
-    """The ranking with one chunk a document, where documents are asked for."""
+    """The best `k` of the ranking, with one chunk a document where documents are asked for."""
+    rows = list(ranking)
     if config.by == "chunk" and exclude is None:
-        return list(ranking.items())
-    documents = documents_of_chunks(db, list(ranking))
+        return [(row, ranking[row]) for row in rows[: config.k]]
     seen = {exclude}
-    best = []
-    for chunk, score in ranking.items():
-        document = documents.get(chunk)
-        if document is None or document in seen:
-            continue
-        if config.by == "document":
-            seen.add(document)
-        best.append((chunk, score))
+    best: list[tuple[int, float]] = []
+    for start in range(0, len(rows), 2 * config.k):  # mostly, the first part is enough
+        part = rows[start : start + 2 * config.k]
+        documents = documents_of_chunks(db, part)
+        for row in part:
+            document = documents.get(row)
+            if document is None or document in seen:
+                continue
+            if config.by == "document":
+                seen.add(document)
+            best.append((row, ranking[row]))
+            if len(best) == config.k:
+                return best
     return best
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +63,8 @@ class TorchEngine:
                 f"{self.device} ran out of memory with batch_size={self._batch_size}: use a "
                 "smaller batch_size, or device='cpu'"
             ) from None
+        if len(texts) > self._batch_size:
+            _return_freed_memory()
         return np.ascontiguousarray(vectors, dtype=np.float32)
 
     def _loaded(self) -> Any:
@@ -142,3 +146,11 @@ def _missing_weights(remarks: list[str]) -> list[str]:
     rows = (re.match(r"(\S+)\s*\|.*\bMISSING\b", line) for line in lines)
     names = sorted({row.group(1) for row in rows if row})
     return [name for name in names if "pooler." not in name]
+
+
+def _return_freed_memory() -> None:
+    """Gives what torch has freed back to the operating system, where glibc would keep it: batches
+    of many shapes leave gaps that no later one fills, and a long job would grow slowly."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
