@@ -160,6 +160,8 @@ def test_an_interrupted_index_goes_on_where_it_stopped(tmp_path):
         stderr=subprocess.PIPE,
         env=environment(),
         text=True,
+        # Tests that run in the background of a shell hand down that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 60
         while documents_in(db) == 0 and time.monotonic() < deadline:
