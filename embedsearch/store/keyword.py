@@ -78,7 +78,7 @@ def score_keyword(
         marks = ",".join("?" * len(part))
         found += db.execute(
             "SELECT rowid, -bm25(chunks_fts) FROM chunks_fts WHERE chunks_fts MATCH ? "
-            f"AND rowid IN ({marks})",
+            f"AND +rowid IN ({marks})",
             [query.expression, *part],
         ).fetchall()
     return found
@@ -88,7 +88,7 @@ def _filter(where: Where | None) -> tuple[str, list[Any]]:
     if not where:
         return "", []
     condition, parameters = compile_where(where)
-    # The unary plus keeps FTS5 from being asked once for every row that passes the filter.
+    # The unary plus, here and above, keeps FTS5 from being asked anew for every single row.
     return (
         "AND +rowid IN (SELECT c.id FROM documents d LEFT JOIN sources s ON s.id = d.source "
         f"JOIN chunks c ON c.document = d.id WHERE {condition})"
@@ -104,7 +104,7 @@ def snippets(
     marks = ",".join("?" * len(rows))
     found = db.execute(
         f"SELECT rowid, snippet(chunks_fts, 1, ?, ?, '…', {SNIPPET_TOKENS}) FROM chunks_fts "
-        f"WHERE chunks_fts MATCH ? AND rowid IN ({marks})",
+        f"WHERE chunks_fts MATCH ? AND +rowid IN ({marks})",
         [_OPEN, _CLOSE, query.expression, *rows],
     ).fetchall()
     return {row: _unmark(text) for row, text in found}

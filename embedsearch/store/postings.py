@@ -48,6 +48,7 @@ class Postings:
         self._norm = K1 * (1 - B + B * lengths / average)
         self._terms: dict[str, tuple[NDArray[np.int32], NDArray[np.float64]]] = {}
         self._cached = 0
+        self._last: tuple[tuple[str, ...], NDArray[np.float64]] | None = None
         self._stems = _Stems()
 
     def search(
@@ -55,11 +56,9 @@ class Postings:
     ) -> list[tuple[int, float]]:
         """The best (chunk row, score), best first, ties by row; `allowed` rows only, if given."""
         scores = self._scores(db, terms)
-        if allowed is not None:
-            mask = np.zeros(len(scores), dtype=bool)
-            mask[self._positions(allowed)] = True
-            scores[~mask] = 0.0
         found = np.flatnonzero(scores)
+        if allowed is not None:
+            found = np.intersect1d(found, self._positions(allowed), assume_unique=True)
         if len(found) > limit:
             least = np.partition(scores[found], len(found) - limit)[len(found) - limit]
             found = found[scores[found] >= least]
@@ -76,11 +75,15 @@ class Postings:
         return list(zip(self._ids[positions[found]].tolist(), scores[found].tolist(), strict=True))
 
     def _scores(self, db: Database, terms: Sequence[str]) -> NDArray[np.float64]:
-        """BM25 of every chunk, shape (chunks,); 0 where no term stands."""
+        """BM25 of every chunk, shape (chunks,); 0 where no term stands. Not to be written to: the
+        last query's are kept, since hybrid search asks for them twice."""
+        if self._last and self._last[0] == tuple(terms):
+            return self._last[1]
         scores = np.zeros(len(self._ids))
         for stem, times in Counter(self._stems.of(terms)).items():
             positions, weights = self._posting(db, stem)
             scores[positions] += times * weights
+        self._last = tuple(terms), scores
         return scores
 
     def _posting(self, db: Database, stem: str) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
