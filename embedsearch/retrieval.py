@@ -20,7 +20,6 @@ from embedsearch.store.keyword import (
     parse_query,
     score_keyword,
     search_keyword,
-    snippets,
 )
 from embedsearch.store.postings import Postings
 from embedsearch.types import Hit, Mode
@@ -99,7 +98,7 @@ def search(
         if len(best) >= config.k or len(ranking) < depth:
             break
         depth *= 4
-    return _hits(snapshot.db, best, query.words)
+    return _hits(snapshot, best, query.words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,10 +173,9 @@ def _best(
     return best
 
 
-def _hits(db: Database, best: Sequence[tuple[int, float]], words: KeywordQuery) -> list[Hit]:
-    rows = [chunk for chunk, _ in best]
-    chunks = load_chunks(db, rows)
-    marked = snippets(db, words, rows)
+def _hits(snapshot: Snapshot, best: Sequence[tuple[int, float]], words: KeywordQuery) -> list[Hit]:
+    chunks = load_chunks(snapshot.db, [row for row, _ in best])
+    marked = snapshot.snippets.of(words, {row: chunk.text for row, chunk in chunks.items()})
     return [
         _hit(rank, chunks[row], score, *marked.get(row, (_opening(chunks[row].text), ())))
         for rank, (row, score) in enumerate(best, start=1)

@@ -14,6 +14,7 @@ from embedsearch.errors import EmbedSearchError
 from embedsearch.index import LiveIndex, NumpyIndex
 from embedsearch.indexing import load_generation
 from embedsearch.store.generations import Generation, State, current_state, deletions_after
+from embedsearch.store.keyword import Snippets
 from embedsearch.store.postings import Postings
 from embedsearch.store.settings import Model
 from embedsearch.store.vectors import read_embeddings
@@ -32,6 +33,7 @@ class Snapshot:
     db: Database
     live: LiveIndex | None
     postings: Postings | None
+    snippets: Snippets
 
 
 class View:
@@ -50,12 +52,13 @@ class View:
         self._live: LiveIndex | None = None
         self._words: tuple[int, int] | None = None
         self._postings: Postings | None = None
+        self._snippets = Snippets()
 
     def refresh(self, db: Database, model: Model | None, *, semantic: bool) -> Snapshot:
         """What there is as of the transaction that `db` is in; `semantic` asks for vectors."""
         state = current_state(db)
         live = self._refresh_live(db, model, state) if model and semantic else None
-        return Snapshot(db, live, self._refresh_postings(db, state))
+        return Snapshot(db, live, self._refresh_postings(db, state), self._snippets)
 
     def _refresh_postings(self, db: Database, state: State) -> Postings | None:
         """Postings in memory pay from the second search on that finds the same chunks."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unicodedata import normalize
@@ -12,6 +13,7 @@ from sqlite_utils import Database
 
 from embedsearch.store.documents import batched
 from embedsearch.store.filters import Where, compile_where
+from embedsearch.store.schema import KEYWORD_TOKENIZER
 
 MAX_TERMS = 128
 """Words of a query that are looked up, the first ones; stop words do not count."""
@@ -95,22 +97,41 @@ def _filter(where: Where | None) -> tuple[str, list[Any]]:
     ), parameters
 
 
-def snippets(
-    db: Database, query: KeywordQuery, rows: Sequence[int]
-) -> dict[int, tuple[str, tuple[tuple[int, int], ...]]]:
-    """For chunks that hold a word of the query: the passage to show, and where the words stand."""
-    if not query.terms or not rows:
-        return {}
-    marks = ",".join("?" * len(rows))
-    found = db.execute(
-        f"SELECT rowid, snippet(chunks_fts, 1, ?, ?, '…', {SNIPPET_TOKENS}) FROM chunks_fts "
-        f"WHERE chunks_fts MATCH ? AND +rowid IN ({marks})",
-        [_OPEN, _CLOSE, query.expression, *rows],
-    ).fetchall()
-    return {row: _unmark(text) for row, text in found}
+class Snippets:
+    """Finds the passage of a text to show, and where the query's words stand in it.
+
+    The texts are put into an FTS5 table in memory: the same words match as in the keyword index,
+    and it takes no longer however large that is.
+    """
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._db.execute(
+            f"CREATE VIRTUAL TABLE texts USING fts5(text, tokenize='{KEYWORD_TOKENIZER}')"
+        )
+
+    def of(self, query: KeywordQuery, texts: Mapping[int, str]) -> dict[int, Snippet]:
+        """Snippets of those texts, by their keys, that hold a word of the query."""
+        if not query.terms:
+            return {}
+        self._db.execute("BEGIN")
+        try:
+            self._db.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", texts.items())
+            found = self._db.execute(
+                f"SELECT rowid, snippet(texts, 0, ?, ?, '…', {SNIPPET_TOKENS}) FROM texts "
+                "WHERE texts MATCH ?",
+                [_OPEN, _CLOSE, query.expression],
+            ).fetchall()
+        finally:
+            self._db.execute("ROLLBACK")
+        return {row: _unmark(marked) for row, marked in found}
 
 
-def _unmark(marked: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+Snippet = tuple[str, tuple[tuple[int, int], ...]]
+"""A passage, and the (start, end) character ranges of the query's words in it."""
+
+
+def _unmark(marked: str) -> Snippet:
     text, highlights, start = "", [], 0
     for part in re.split(f"([{_OPEN}{_CLOSE}])", marked):
         if part == _OPEN:

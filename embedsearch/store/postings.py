@@ -99,7 +99,9 @@ class Postings:
             "SELECT group_concat(doc) FROM temp.chunk_terms WHERE term = ?", [stem]
         ).fetchone()
         occurrences = np.fromstring(listed or "", dtype=np.int64, sep=",")
-        rows, frequency = np.unique(occurrences, return_counts=True)
+        # They come row by row, so equal ones stand together.
+        starts = np.flatnonzero(np.diff(occurrences, prepend=-1))
+        rows, frequency = occurrences[starts], np.diff(starts, append=len(occurrences))
         positions = np.searchsorted(self._ids, rows).astype(np.int32)
         every, holding = len(self._ids), len(rows)
         idf = max(float(np.log((every - holding + 0.5) / (holding + 0.5))), LEAST_IDF)

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedsearch.store.documents import delete_documents
+from embedsearch.store.documents import delete_documents, load_chunks
 from embedsearch.store.keyword import (
     MAX_TERMS,
     STOP_WORDS,
+    Snippets,
     parse_query,
     score_keyword,
     search_keyword,
-    snippets,
 )
 from embedsearch.types import Document
 from tests.store.bm25 import PLAIN, STEMS, bm25, stem, tokens
@@ -197,6 +197,10 @@ def test_fts5_syntax_is_plain_words(fresh, text):
         assert rows[6] not in expected  # a stop word here, and no operator anyhow
 
 
+def snippets(db, query, rows):
+    return Snippets().of(query, {row: chunk.text for row, chunk in load_chunks(db, rows).items()})
+
+
 @settings(max_examples=150)
 @given(text=st.text())
 def test_no_query_is_an_error(store, text):
@@ -267,7 +271,7 @@ def test_highlights_are_exactly_the_words_of_the_query(store, words, query):
     finally:
         db.execute("ROLLBACK")
     wanted = {stem(word) for word in parsed.terms}
-    if not wanted & set(tokens("lynx " + text)):
+    if not wanted & set(tokens(text)):
         assert shown == {}
         return
     snippet, highlights = shown[rows[0]]
@@ -277,9 +281,7 @@ def test_highlights_are_exactly_the_words_of_the_query(store, words, query):
         [stem(part) in wanted for part in tokens(word)] == [True]
         for word in marked(snippet, highlights)
     )
-    assert sum(token in wanted for token in tokens(snippet)) == len(highlights)
-    if wanted & set(tokens(text)):
-        assert highlights
+    assert 0 < sum(token in wanted for token in tokens(snippet)) == len(highlights)
 
 
 def test_stemmed_forms_are_marked_whole(fresh):
@@ -310,10 +312,10 @@ def test_a_long_text_is_shown_around_the_words(fresh):
     assert 10 < len(snippet.split()) < 60
 
 
-def test_a_match_in_the_title_alone_shows_the_text_without_marks(fresh):
+def test_a_match_in_the_title_alone_marks_nothing(fresh):
     db, model = fresh
     rows = put_texts(db, model, [("lynx", "emu zebu")])
-    assert snippets(db, parse_query("lynx"), rows) == {rows[0]: ("emu zebu", ())}
+    assert snippets(db, parse_query("lynx"), rows) == {}
 
 
 def test_no_word_no_snippet(fresh):
