@@ -14,6 +14,10 @@ KILLS = 3
 """Of each job; `benchmarks/kill.py` does a hundred, and one at every step."""
 
 
+QUICK = {"delete", "vacuum"}
+"""Jobs that may be over before a random moment comes; the steps below hit them for certain."""
+
+
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
     with Workers() as running:
@@ -27,7 +31,7 @@ def test_killed_at_a_random_moment(scenario: Scenario, workers: Workers, tmp_pat
     killing = Killing(scenario, tmp_path, workers, files=40, rows=200)
     random_ = random.Random(seed)
     kills = sum(killing.kill_at_random(random_) for _ in range(KILLS))
-    assert kills or scenario.name == "delete", "every run was done before it was killed"
+    assert kills or scenario.name in QUICK, "every run was done before it was killed"
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
