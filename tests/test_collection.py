@@ -27,7 +27,7 @@ from embedsearch.store.database import DATABASE_NAME
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
-from tests.library import (
+from tests.support import (
     CountingEncoder,
     Untouchable,
     chunk_rows,

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from embedsearch.collection import Collection
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import Document
-from tests.library import (
+from tests.store.bm25 import PLAIN, bm25
+from tests.support import (
     CountingEncoder,
     assert_hits,
     chunk_rows,
@@ -25,7 +26,6 @@ from tests.library import (
     without_times,
     write,
 )
-from tests.store.bm25 import PLAIN, bm25
 
 TEXTS = st.lists(
     st.sampled_from([*PLAIN, "running", "the", "\n\n", "🐈", "éü", "."]), min_size=1, max_size=120

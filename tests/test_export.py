@@ -11,7 +11,7 @@ from embedsearch.errors import StorageError
 from embedsearch.export import document_json, export_documents
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
-from tests.library import write
+from tests.support import write
 
 DOCUMENTS = [
     Document(id="b", text="lynx\nsecond line 🐈", title="Tïtle", metadata={"n": [1, {"k": None}]}),

@@ -10,7 +10,7 @@ from embedsearch.health import examine
 from embedsearch.store.database import DATABASE_NAME, open_database
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
-from tests.library import database_bytes, write
+from tests.support import database_bytes, write
 
 INSTALLATION = ["faiss", "hardware", "disk"]
 COLLECTION = ["database", "chunks", "keyword index", "vectors", "index file", "model"]

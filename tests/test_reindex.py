@@ -16,7 +16,7 @@ from embedsearch.store.vectors import read_embeddings
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
-from tests.library import (
+from tests.support import (
     CountingEncoder,
     assert_hits,
     chunk_rows,

@@ -14,8 +14,8 @@ from embedsearch.retrieval import DEPTH, MAX_K
 from embedsearch.store.keyword import parse_query
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
-from tests.library import CountingEncoder, assert_hits, chunk_rows, cosines, ranked
 from tests.store.bm25 import PLAIN, STEMS, bm25
+from tests.support import CountingEncoder, assert_hits, chunk_rows, cosines, ranked
 
 MODES = ("semantic", "keyword", "hybrid")
 QUERIES = ("lynx", "the running cats", "how do I log in?", "zebu connection ox7 emu", "LYNX lynx!")

@@ -15,7 +15,7 @@ from embedsearch.collection import Collection
 from embedsearch.errors import InputError, NotFoundError
 from embedsearch.plan import SyncConfig, source_key
 from embedsearch.types import Document, Skipped
-from tests.library import (
+from tests.support import (
     CountingEncoder,
     Untouchable,
     chunk_rows,
@@ -676,7 +676,7 @@ def test_deleted_documents_of_files_that_are_gone_do_not_come_back(collection, d
 SECOND_RUN = """
 import sys
 from embedsearch.collection import Collection
-from tests.library import Untouchable
+from tests.support import Untouchable
 
 opened, docs, name = [], sys.argv[2], sys.argv[3]
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)

@@ -14,7 +14,7 @@ import pytest
 
 from embedsearch.cli.main import main
 from tests.encoder.tiny import make_tiny_model
-from tests.library import write
+from tests.support import write
 
 Cli = Callable[..., "Outcome"]
 PROGRAM = [sys.executable, "-c", "import sys; from embedsearch.cli import main; sys.exit(main())"]

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from embedsearch.cli.main import main
-from tests.library import touch, write
+from tests.support import touch, write
 
 COUNTS = {"added", "changed", "removed", "unchanged", "skipped", "chunks"}
 INDEX_KEYS = COUNTS | {"truncated_tokens", "seconds"}

@@ -17,7 +17,7 @@ from embedsearch.collection import Collection
 from embedsearch.types import Document
 from tests.cli.conftest import PROGRAM
 from tests.fake_encoder import FakeEncoder
-from tests.library import write
+from tests.support import write
 
 ROOT = __file__.rsplit("/tests/", 1)[0]
 
