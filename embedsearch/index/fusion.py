@@ -7,7 +7,7 @@ Ranking = dict[int, float]
 
 SEMANTIC_WEIGHT = 0.6
 """Short questions want more of meaning, long descriptions more of words; none is best for both.
-It was chosen with the sets of benchmarks/retrieval_quality.py in view; nearby values differ little."""
+Chosen with the sets of benchmarks/retrieval_quality.py in view; nearby values differ little."""
 
 LEAST_SPAN, LEAST_BM25 = 0.05, 1.0
 """Where even the best cosine is hardly above the background, or the best BM25 next to nothing, as
