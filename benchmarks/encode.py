@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from common import REPOSITORY, Bar, data_folder, parser, report, tell
+from common import Bar, data_folder, parser, report, tell
 
 KINDS = {"documents": (200, 300), "sentences": (20, 2000)}
 """Words of a text, and how many texts."""
@@ -41,7 +41,7 @@ BACKENDS = ("onnx", "openvino")
 def main() -> int:
     options = _options()
     if options.worker:
-        return work(options.worker, options.texts)
+        return work(options.worker, options.texts, options.model)
     texts = {kind: _texts(*KINDS[kind], options.scale) for kind in KINDS}
     tokens = {kind: _tokens(texts[kind]) for kind in KINDS}
     with tempfile.TemporaryDirectory() as folder:
@@ -60,6 +60,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("--peer-python", metavar="PYTHON", help="has optimum-onnx and -intel")
     options.add_argument("--worker", help=argparse.SUPPRESS)
     options.add_argument("--texts", type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--model", help=argparse.SUPPRESS)
     return options.parse_args()
 
 
@@ -91,10 +92,10 @@ def _tokens(texts: list[str]) -> int:
 # A contestant, in a process of its own
 
 
-def work(name: str, place: Path) -> int:
+def work(name: str, place: Path, model: str) -> int:
     """Encodes a kind of texts for every line on stdin; answers seconds, and where vectors are."""
     whose, _, which = name.partition(":")
-    encode = _ours(which) if whose == "embedsearch" else _theirs(which)
+    encode = _ours(which, model) if whose == "embedsearch" else _theirs(which, model)
     texts = json.loads(place.read_text(encoding="utf-8"))
     for some in texts.values():
         encode(some[:64])
@@ -110,25 +111,23 @@ def work(name: str, place: Path) -> int:
     return 0
 
 
-def _ours(engine: str) -> Callable[[list[str]], Any]:
+def _ours(engine: str, model: str) -> Callable[[list[str]], Any]:
     from embedsearch.encoder import SentenceEncoder
 
-    return SentenceEncoder.load(device="cpu", engine=engine).encode_document  # type: ignore[arg-type]
+    encoder = SentenceEncoder.load(model, device="cpu", engine=engine)  # type: ignore[arg-type]
+    return encoder.encode_document
 
 
-def _theirs(which: str) -> Callable[[list[str]], Any]:
+def _theirs(which: str, folder: str) -> Callable[[list[str]], Any]:
     import torch
     from sentence_transformers import SentenceTransformer
-
-    sys.path.insert(0, str(REPOSITORY))
-    from embedsearch.encoder.resolve import bundled_model
 
     settings: dict[str, Any] = {"device": "cpu"}
     if which == "bf16":
         settings["model_kwargs"] = {"dtype": torch.bfloat16}
     elif which in BACKENDS:
         settings["backend"] = which
-    model = SentenceTransformer(str(bundled_model()), **settings)
+    model = SentenceTransformer(folder, **settings)
     return lambda texts: model.encode(texts, normalize_embeddings=True)
 
 
@@ -136,6 +135,8 @@ def _theirs(which: str) -> Callable[[list[str]], Any]:
 
 
 def _compete(options: argparse.Namespace, place: Path) -> dict[str, Any]:
+    from embedsearch.encoder.resolve import bundled_model
+
     names = {f"embedsearch:{name}": sys.executable for name in OURS}
     names |= {f"sentence-transformers:{name}": sys.executable for name in THEIRS}
     if options.peer_python:
@@ -145,6 +146,7 @@ def _compete(options: argparse.Namespace, place: Path) -> dict[str, Any]:
     for name, python in names.items():
         tell(f"loading {name}")
         command = [python, __file__, "--worker", name, "--texts", str(place)]
+        command += ["--model", str(bundled_model())]
         workers[name] = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -174,7 +176,7 @@ def _line(worker: subprocess.Popen[str]) -> str:
     assert worker.stdout
     line = worker.stdout.readline()
     if not line:
-        sys.exit(f"a contestant failed: {worker.args}")
+        sys.exit(f"a contestant failed: {worker.args!r}")
     return line.strip()
 
 
