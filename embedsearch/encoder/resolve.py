@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from embedsearch.encoder.cache import remembered
@@ -106,15 +105,27 @@ def _from_hub(model: str, download: bool) -> Path:
 
 
 def _downloaded(repo: str) -> Path | None:
-    """The folder of a repository that was downloaded whole before, or None."""
-    from huggingface_hub import snapshot_download
+    """The folder of a repository that was downloaded whole before, or None.
 
+    Read from the hub client's cache as its documentation lays it out, without importing the client:
+    https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+    """
+    home = _hub_cache() / f"models--{repo.replace('/', '--')}"
     try:
-        folder = Path(_snapshot(snapshot_download, repo, local_files_only=True))
+        commit = (home / "refs" / "main").read_text(encoding="utf-8").strip()
+        folder = home / "snapshots" / commit
         ModelFolder.read(folder)  # a download that was interrupted leaves a part
-    except (OSError, ValueError):  # LocalEntryNotFoundError is an OSError, ModelError a ValueError
+    except (OSError, ValueError):  # a ModelError is a ValueError
         return None
     return folder
+
+
+def _hub_cache() -> Path:
+    environment = os.environ
+    if named := environment.get("HF_HUB_CACHE"):
+        return Path(named).expanduser()
+    caches = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(environment.get("HF_HOME") or f"{caches}/huggingface").expanduser() / "hub"
 
 
 def _download(model: str, repo: str) -> Path:
@@ -130,7 +141,9 @@ def _download(model: str, repo: str) -> Path:
     if not quiet:
         disable_progress_bars()
     try:
-        return Path(_snapshot(snapshot_download, repo, local_files_only=False))
+        return Path(
+            snapshot_download(repo, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED)
+        )
     except RepositoryNotFoundError:
         raise NotFoundError(
             f"the model {model!r} is neither a folder here nor a public repository {repo!r} on the "
@@ -145,12 +158,3 @@ def _download(model: str, repo: str) -> Path:
     finally:
         if not quiet:
             enable_progress_bars()
-
-
-def _snapshot(download: Callable[..., str], repo: str, *, local_files_only: bool) -> str:
-    return download(
-        repo,
-        allow_patterns=_HUB_FILES,
-        ignore_patterns=_HUB_IGNORED,
-        local_files_only=local_files_only,
-    )
