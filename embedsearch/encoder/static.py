@@ -49,7 +49,7 @@ class StaticConfig:
 
     dims: int = 256
     sif: float = 1e-4
-    passages: int = 10_000
+    passages: int = 5_000
     ridge: float = 0.1
     seed: int = 0
 
