@@ -14,7 +14,6 @@ import json
 import lzma
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,10 +40,9 @@ LEAST_SPEEDUP = 50
 
 def main() -> int:
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="embedsearch-") as home:
-        models = _models(Path(home), options)
-        ndcg = {kind: _quality(kind, each, options) for kind, each in models.items()}
-        speed = _speed(models)
+    models = _models(options.models / str(options.passages), options)
+    ndcg = {kind: _quality(kind, each, options) for kind, each in models.items()}
+    speed = _speed(models)
     results = {"ndcg@10": ndcg, "loss of mean nDCG@10": _losses(ndcg), "speed": speed}
     return report("static_embeddings", options, results, _bars(ndcg, speed))
 
@@ -60,6 +58,13 @@ def _options() -> argparse.Namespace:
         metavar="DIR",
         help="the encoder's own collections, which are those of retrieval_quality.py",
     )
+    options.add_argument(
+        "--models",
+        type=Path,
+        default=CACHE / "static_embeddings",
+        metavar="DIR",
+        help="static models are kept here, and not made again: delete them when the code changes",
+    )
     return options.parse_args()
 
 
@@ -68,13 +73,7 @@ def _models(home: Path, options: argparse.Namespace) -> dict[str, dict[str, str]
     kinds = {FULL: DEFAULT_MODEL, ALONE: _distilled(home / ALONE, options, None)}
     kinds[ELSEWHERE] = _distilled(home / ELSEWHERE, options, _wikipedia())
     if importlib.util.find_spec("model2vec"):
-        from model2vec.distill import distill
-
-        distill(str(bundled_model()), device="cpu", quantize_to="float32").save_pretrained(
-            str(home / PEER)
-        )
-        (home / PEER / "1_Normalize").mkdir(exist_ok=True)
-        kinds[PEER] = str(home / PEER)
+        kinds[PEER] = _model2vec(home / PEER)
     else:
         tell("model2vec[distill] is not installed, so it is not compared")
     models = {kind: dict.fromkeys(options.sets, model) for kind, model in kinds.items()}
@@ -84,7 +83,19 @@ def _models(home: Path, options: argparse.Namespace) -> dict[str, dict[str, str]
     return models
 
 
+def _model2vec(folder: Path) -> str:
+    if not folder.is_dir():
+        from model2vec.distill import distill
+
+        made = distill(str(bundled_model()), device="cpu", quantize_to="float32")
+        made.save_pretrained(str(folder))
+        (folder / "1_Normalize").mkdir(exist_ok=True)
+    return str(folder)
+
+
 def _distilled(folder: Path, options: argparse.Namespace, corpus: Iterator[str] | None) -> str:
+    if folder.is_dir():
+        return str(folder)
     config = StaticConfig(passages=options.passages)
     made = distil_static(DEFAULT_MODEL, folder, config, corpus=corpus)
     tell(f"{folder.name}: {made.seconds:.0f} s, {made.passages} passages")
