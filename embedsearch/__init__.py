@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embedsearch.collection import Collection
     from embedsearch.encoder import SentenceEncoder
+    from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
@@ -38,10 +39,13 @@ _HOMES = {
     "Encoder": "types",
     "Hit": "types",
     "SentenceEncoder": "encoder",
+    "StaticConfig": "encoder.static",
+    "StaticReport": "encoder.static",
     "Status": "status",
     "SyncConfig": "plan",
     "SyncReport": "types",
     "Tokenizer": "text.tokenizer",
+    "distil_static": "encoder.static",
 }
 
 __all__ = [
@@ -53,10 +57,13 @@ __all__ = [
     "Encoder",
     "Hit",
     "SentenceEncoder",
+    "StaticConfig",
+    "StaticReport",
     "Status",
     "SyncConfig",
     "SyncReport",
     "Tokenizer",
+    "distil_static",
     "open",
 ]
 
