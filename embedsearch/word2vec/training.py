@@ -1,0 +1,194 @@
+"""Training: epochs over a corpus of ids, in threads, with the loss and the speed told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedsearch.device import describe, training_device
+from embedsearch.errors import StorageError
+from embedsearch.types import SILENT, Progress
+from embedsearch.word2vec.checkpoint import Checkpoint
+from embedsearch.word2vec.config import Word2VecConfig
+from embedsearch.word2vec.corpus import Corpus, Scan, make_corpus
+from embedsearch.word2vec.keyed_vectors import KeyedVectors
+from embedsearch.word2vec.matrices import Matrices
+from embedsearch.word2vec.phrases import join_phrases
+from embedsearch.word2vec.vocabulary import keep_thresholds, noise_tables
+
+if TYPE_CHECKING:
+    from embedsearch.word2vec.vocabulary import Ids, Thresholds
+
+BLOCK_IDS = 1 << 16
+"""What a thread takes at a time, some 20 ms of work; a sequence is cut where a block ends."""
+
+
+def train_word2vec(
+    sequences: Iterable[Sequence[str]],
+    config: Word2VecConfig | None = None,
+    *,
+    start: KeyedVectors | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> KeyedVectors:
+    """Vectors of words from the company they keep: skip-gram with negative sampling.
+
+    Args:
+        sequences: lists of words (or of any strings: a playlist's songs), read once, streamed to
+            a temporary file. `read_sequences` makes them of text files.
+        start: vectors to go on from, such as `KeyedVectors.load` gives; their words keep their
+            order, new ones come after. The second matrix is taken from `start.output`, zeros where
+            there is none.
+        checkpoint: a folder that takes the state after each epoch. A later run with the same text,
+            settings and folder goes on from there; the folder is removed at the end.
+
+    Returns:
+        The vectors, with `counts`, `output` and `losses` (the mean logistic loss per pair of each
+        epoch) for going on.
+
+    Raises:
+        InputError: an empty text, no word as frequent as `min_count`, no two words side by side,
+            words that are no strings, a `start` of another `vector_size`.
+        DeviceError: a device that is not there.
+        StorageError: no space for the temporary file or the checkpoint.
+    """
+    config = config or Word2VecConfig()
+    device = "cpu" if config.deterministic else training_device(config.device)
+    try:
+        with tempfile.TemporaryDirectory(prefix="embedsearch-") as folder:
+            scan = Scan(sequences, Path(folder) / "ids", progress)
+            if config.phrases:
+                join_phrases(scan, config.min_count, config.phrase_threshold)
+            corpus = make_corpus(
+                scan,
+                min_count=config.min_count,
+                max_vocab=config.max_vocab,
+                known=start.keys if start else (),
+            )
+            del scan
+            return _train(corpus, config, device, start, checkpoint, progress)
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"a temporary file could not be used: {error}") from None
+
+
+def _train(
+    corpus: Corpus,
+    config: Word2VecConfig,
+    device: str,
+    start: KeyedVectors | None,
+    checkpoint: str | Path | None,
+    progress: Progress,
+) -> KeyedVectors:
+    matrices = Matrices.initial(len(corpus.vocabulary.keys), config.vector_size, config.seed, start)
+    saved = Checkpoint.open(checkpoint, corpus, config, start) if checkpoint else None
+    losses = saved.restore(matrices) if saved else []
+    if losses:
+        progress.note(f"going on after epoch {len(losses)} of {config.epochs}")
+    progress.start("training", corpus.words * config.epochs, "words")
+    progress.advance(corpus.words * len(losses))
+    trainer = _trainer(corpus, config, device, matrices)
+    for epoch in range(len(losses), config.epochs):
+        began = time.perf_counter()
+        losses.append(trainer.epoch(epoch, progress))
+        speed = corpus.words / (time.perf_counter() - began)
+        progress.note(
+            f"epoch {epoch + 1} of {config.epochs}: loss {losses[-1]:.4f}, {speed:,.0f} words/s"
+        )
+        if saved and epoch + 1 < config.epochs:
+            saved.save(matrices, losses)
+    vectors, output = matrices.release()
+    if saved:
+        saved.remove()
+    counts = corpus.vocabulary.counts.copy()
+    if start is not None and start.counts is not None:
+        counts[: len(start)] += start.counts
+    return KeyedVectors(
+        corpus.vocabulary.keys, vectors, counts=counts, output=output, losses=tuple(losses)
+    )
+
+
+def _trainer(corpus: Corpus, config: Word2VecConfig, device: str, matrices: Matrices) -> Trainer:
+    return Trainer(corpus, config, matrices)
+
+
+class Trainer:
+    """Runs epochs on the CPU: threads take blocks of ids by turns and share the matrices."""
+
+    def __init__(self, corpus: Corpus, config: Word2VecConfig, matrices: Matrices) -> None:
+        self._corpus, self._config, self._matrices = corpus, config, matrices
+        self._keep: Thresholds = keep_thresholds(corpus.vocabulary.counts, config.sample)
+        self._noise: tuple[Thresholds, Ids] = noise_tables(
+            corpus.vocabulary.counts, config.ns_exponent
+        )
+        self._workers = 1 if config.deterministic else config.workers or describe().cpu_count
+
+    def epoch(self, epoch: int, progress: Progress) -> float:
+        """One pass over the corpus; the mean loss of its pairs."""
+        from embedsearch.word2vec.kernel import train_block
+
+        blocks = count()
+        stop, lock = threading.Event(), threading.Lock()
+        loss, pairs = 0.0, 0
+
+        def work() -> None:
+            nonlocal loss, pairs
+            for block in blocks:
+                if block * BLOCK_IDS >= self._corpus.size or stop.is_set():
+                    return
+                block_loss, block_pairs = train_block(*self._arguments(epoch, block))
+                with lock:
+                    loss, pairs = loss + block_loss, pairs + block_pairs
+                    progress.advance(self._words_before(block + 1) - self._words_before(block))
+
+        if self._workers == 1:
+            work()
+        else:
+            with ThreadPoolExecutor(self._workers) as pool:
+                try:
+                    for future in [pool.submit(work) for _ in range(self._workers)]:
+                        future.result()
+                finally:
+                    stop.set()
+        return loss / max(pairs, 1)
+
+    def _arguments(self, epoch: int, block: int) -> tuple[object, ...]:
+        corpus, config, matrices = self._corpus, self._config, self._matrices
+        begin = block * BLOCK_IDS
+        ids = corpus.read(begin, BLOCK_IDS)
+        return (
+            ids,
+            matrices.syn0.reshape(-1),
+            matrices.syn1.reshape(-1),
+            matrices.syn0.shape[1],
+            self._keep,
+            *self._noise,
+            config.window,
+            config.negative,
+            self._alpha(epoch, begin),
+            self._alpha(epoch, begin + len(ids)),
+            block_seed(config.seed, epoch, block),
+        )
+
+    def _alpha(self, epoch: int, position: int) -> float:
+        done = (epoch + position / self._corpus.size) / self._config.epochs
+        return self._config.alpha + (self._config.min_alpha - self._config.alpha) * done
+
+    def _words_before(self, block: int) -> int:
+        """Words of the text up to a block, those that were left out spread evenly."""
+        return self._corpus.words * min(block * BLOCK_IDS, self._corpus.size) // self._corpus.size
+
+
+def block_seed(seed: int, epoch: int, block: int) -> int:
+    """Random numbers belong to a place in the text, not to the thread that happens to work there."""
+    text = f"{seed} {epoch} {block}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
