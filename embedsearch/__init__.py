@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from embedsearch.text.chunking import ChunkingConfig
     from embedsearch.text.tokenizer import Tokenizer
     from embedsearch.types import Chunk, Document, Encoder, Hit, SyncReport
+    from embedsearch.word2vec import KeyedVectors, Word2VecConfig, read_sequences, train_word2vec
 
     open = Collection.open  # noqa: A001
 
@@ -37,11 +38,15 @@ _HOMES = {
     "EmbedSearchError": "errors",
     "Encoder": "types",
     "Hit": "types",
+    "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
     "Status": "status",
     "SyncConfig": "plan",
     "SyncReport": "types",
     "Tokenizer": "text.tokenizer",
+    "Word2VecConfig": "word2vec",
+    "read_sequences": "word2vec",
+    "train_word2vec": "word2vec",
 }
 
 __all__ = [
@@ -52,12 +57,16 @@ __all__ = [
     "EmbedSearchError",
     "Encoder",
     "Hit",
+    "KeyedVectors",
     "SentenceEncoder",
     "Status",
     "SyncConfig",
     "SyncReport",
     "Tokenizer",
+    "Word2VecConfig",
     "open",
+    "read_sequences",
+    "train_word2vec",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching
+from embedsearch.cli import evaluation, managing, searching, words
 
 app = typer.Typer(
     name="embedsearch",
@@ -39,4 +39,10 @@ def _main(
 
 managing.register(app)
 searching.register(app)
-evaluation.register(app)
+train = typer.Typer(
+    no_args_is_help=True,
+    help="Learn from your own text.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(train, name="train")
+words.register(app, train, evaluation.register(app))

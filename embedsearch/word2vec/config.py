@@ -28,6 +28,7 @@ class Word2VecConfig:
             sqrt(sample / f) + sample / f are kept. 0 keeps all.
         ns_exponent: noise words are drawn with frequency ** ns_exponent.
         alpha, min_alpha: the learning rate falls from one to the other, linearly over all epochs.
+            gensim and word2vec.c begin with 0.025, which suits texts of a billion words.
         phrases: join pairs of words that stand together more often than by chance, such as
             new_york.
         phrase_threshold: how much more often, see `phrases.py`.
@@ -46,7 +47,7 @@ class Word2VecConfig:
     max_vocab: int | None = None
     sample: float = 1e-3
     ns_exponent: float = 0.75
-    alpha: float = 0.025
+    alpha: float = 0.04
     min_alpha: float = 0.0001
     phrases: bool = False
     phrase_threshold: float = 100.0

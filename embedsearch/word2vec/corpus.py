@@ -86,9 +86,7 @@ class Scan:
     def words(self) -> int:
         return int(self.counts.sum())
 
-    def _fill(
-        self, sequences: Iterable[Sequence[str]], file: BinaryIO, progress: Progress
-    ) -> None:
+    def _fill(self, sequences: Iterable[Sequence[str]], file: BinaryIO, progress: Progress) -> None:
         number_of = self._numbers.__getitem__
         buffer = array("i")
         for sequence in sequences:

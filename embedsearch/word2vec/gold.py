@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -118,8 +118,7 @@ def solve_analogies(vectors: KeyedVectors, sections: dict[str, list[Question]]) 
         known = [[_row(rows, word) for word in question] for question in questions]
         covered = np.array([four for four in known if None not in four], np.int64).reshape(-1, 4)
         correct = sum(
-            _count_solved(units, covered[at : at + _BATCH])
-            for at in range(0, len(covered), _BATCH)
+            _count_solved(units, covered[at : at + _BATCH]) for at in range(0, len(covered), _BATCH)
         )
         found.append(
             Section(name=name, questions=len(questions), covered=len(covered), correct=correct)

@@ -34,11 +34,11 @@ def from_gensim(model: Any) -> KeyedVectors:
     keys, vectors = getattr(words, "index_to_key", None), getattr(words, "vectors", None)
     if not isinstance(keys, list) or not isinstance(vectors, np.ndarray):
         raise InputError(
-            f"a gensim model or its KeyedVectors is needed, not {type(model).__name__}; a file that "
-            "gensim saved is loaded with gensim first: KeyedVectors.from_gensim("
+            f"a gensim model or its KeyedVectors is needed, not {type(model).__name__}; a file "
+            "that gensim saved is loaded with gensim first: KeyedVectors.from_gensim("
             "gensim.models.KeyedVectors.load(path))"
         )
-    output = getattr(model, "syn1neg", None)
+    output: Any = getattr(model, "syn1neg", None)
     return KeyedVectors(
         [str(key) for key in keys],
         _matrix(vectors[: len(keys)]),

@@ -111,7 +111,9 @@ def fetch_row(matrix: Any, row: Any, dim: Any) -> None:
 
 
 @_compiled
-def score(syn0: Any, syn1: Any, dim: Any, inputs: Any, size: Any, outputs: Any, logits: Any) -> None:
+def score(
+    syn0: Any, syn1: Any, dim: Any, inputs: Any, size: Any, outputs: Any, logits: Any
+) -> None:
     """logits[i, k] = inputs[i] . outputs[k]. An odd last input is worked on twice."""
     columns = outputs.shape[0]
     for k in range(0, columns, TILE):

@@ -213,7 +213,7 @@ class KeyedVectors:
         return from_gensim(model)
 
 
-def best_rows(scores: NDArray[np.float32], count: int) -> list[int]:
+def best_rows(scores: NDArray[Any], count: int) -> list[int]:
     """The `count` rows with the highest scores, best first, equal ones in order of rows."""
     if count <= 0:
         return []
@@ -249,7 +249,7 @@ def _terms(given: Term | Sequence[Term]) -> Sequence[Term]:
         return [given]
     if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int | float):
         return [given]
-    return given  # type: ignore[return-value]
+    return given
 
 
 def _weighted(term: Term) -> tuple[str, float]:

@@ -7,6 +7,7 @@ rows of a matrix do not overlap.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -22,7 +23,7 @@ _FLOAT_BYTES = 4
 _EXPONENT_BIAS, _EXPONENT_SHIFT = 127, 23
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):
     """The type of a vector of float32 that lives in registers."""
 
     def __init__(self) -> None:
@@ -38,7 +39,8 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
 _lanes = Lanes()
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, at: Any, kind: Any) -> Any:
+def _address(context: Any, builder: Any, array_type: Any, place: Sequence[Any], kind: Any) -> Any:
+    array, at = place
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [at]), kind.as_pointer())
 
@@ -48,7 +50,7 @@ def load(_typing: Any, array: Any, at: Any) -> Any:
     """The floats from `array[at]` on; `array` is one-dimensional and contiguous."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _address(context, builder, signature.args[0], *arguments, _VECTOR)
+        where = _address(context, builder, signature.args[0], arguments, _VECTOR)
         value = builder.load(where)
         value.align = _FLOAT_BYTES
         return value
@@ -61,7 +63,7 @@ def store(_typing: Any, array: Any, at: Any, value: Any) -> Any:
     """Writes the floats from `array[at]` on."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _address(context, builder, signature.args[0], *arguments[:2], _VECTOR)
+        where = _address(context, builder, signature.args[0], arguments[:2], _VECTOR)
         builder.store(arguments[2], where).align = _FLOAT_BYTES
         return context.get_dummy_value()
 
@@ -151,7 +153,7 @@ def prefetch(_typing: Any, array: Any, at: Any) -> Any:
     """Asks for the cache line of `array[at]`, which is going to be read and written."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _address(context, builder, signature.args[0], *arguments, _I8)
+        where = _address(context, builder, signature.args[0], arguments, _I8)
         kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         read, keep, data = (ir.Constant(_I32, number) for number in (0, 3, 1))

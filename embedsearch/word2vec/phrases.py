@@ -91,7 +91,8 @@ def _every_other(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """In each run of True the first, third, fifth: a word cannot be in two phrases."""
     places = np.arange(len(flags))
     before_run = np.maximum.accumulate(np.where(flags, -1, places))
-    return flags & ((places - before_run) % 2 == 1)
+    found: NDArray[np.bool_] = flags & ((places - before_run) % 2 == 1)
+    return found
 
 
 def _chunks(scan: Scan) -> Iterator[Ids]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from embedsearch.device import describe, training_device
 from embedsearch.errors import StorageError
@@ -22,13 +18,12 @@ from embedsearch.word2vec.corpus import Corpus, Scan, make_corpus
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 from embedsearch.word2vec.matrices import Matrices
 from embedsearch.word2vec.phrases import join_phrases
+from embedsearch.word2vec.schedule import Schedule
+from embedsearch.word2vec.torch_training import TorchTrainer
 from embedsearch.word2vec.vocabulary import keep_thresholds, noise_tables
 
-if TYPE_CHECKING:
-    from embedsearch.word2vec.vocabulary import Ids, Thresholds
-
 BLOCK_IDS = 1 << 16
-"""What a thread takes at a time, some 20 ms of work; a sequence is cut where a block ends."""
+"""What a thread takes at a time, some 20 ms of work."""
 
 
 def train_word2vec(
@@ -96,7 +91,11 @@ def _train(
         progress.note(f"going on after epoch {len(losses)} of {config.epochs}")
     progress.start("training", corpus.words * config.epochs, "words")
     progress.advance(corpus.words * len(losses))
-    trainer = _trainer(corpus, config, device, matrices)
+    trainer: CpuTrainer | TorchTrainer
+    if device == "cpu":
+        trainer = CpuTrainer(corpus, config, matrices)
+    else:
+        trainer = TorchTrainer(corpus, config, matrices, device)
     for epoch in range(len(losses), config.epochs):
         began = time.perf_counter()
         losses.append(trainer.epoch(epoch, progress))
@@ -105,7 +104,9 @@ def _train(
             f"epoch {epoch + 1} of {config.epochs}: loss {losses[-1]:.4f}, {speed:,.0f} words/s"
         )
         if saved and epoch + 1 < config.epochs:
+            trainer.finish()
             saved.save(matrices, losses)
+    trainer.finish()
     vectors, output = matrices.release()
     if saved:
         saved.remove()
@@ -117,38 +118,33 @@ def _train(
     )
 
 
-def _trainer(corpus: Corpus, config: Word2VecConfig, device: str, matrices: Matrices) -> Trainer:
-    return Trainer(corpus, config, matrices)
-
-
-class Trainer:
+class CpuTrainer:
     """Runs epochs on the CPU: threads take blocks of ids by turns and share the matrices."""
 
     def __init__(self, corpus: Corpus, config: Word2VecConfig, matrices: Matrices) -> None:
-        self._corpus, self._config, self._matrices = corpus, config, matrices
-        self._keep: Thresholds = keep_thresholds(corpus.vocabulary.counts, config.sample)
-        self._noise: tuple[Thresholds, Ids] = noise_tables(
-            corpus.vocabulary.counts, config.ns_exponent
-        )
+        self._config, self._matrices = config, matrices
+        self._schedule = Schedule(corpus=corpus, config=config, block_ids=BLOCK_IDS)
+        self._keep = keep_thresholds(corpus.vocabulary.counts, config.sample)
+        self._noise = noise_tables(corpus.vocabulary.counts, config.ns_exponent)
         self._workers = 1 if config.deterministic else config.workers or describe().cpu_count
 
     def epoch(self, epoch: int, progress: Progress) -> float:
         """One pass over the corpus; the mean loss of its pairs."""
         from embedsearch.word2vec.kernel import train_block
 
-        blocks = count()
+        blocks = iter(range(self._schedule.blocks))
         stop, lock = threading.Event(), threading.Lock()
         loss, pairs = 0.0, 0
 
         def work() -> None:
             nonlocal loss, pairs
             for block in blocks:
-                if block * BLOCK_IDS >= self._corpus.size or stop.is_set():
+                if stop.is_set():
                     return
                 block_loss, block_pairs = train_block(*self._arguments(epoch, block))
                 with lock:
                     loss, pairs = loss + block_loss, pairs + block_pairs
-                    progress.advance(self._words_before(block + 1) - self._words_before(block))
+                    progress.advance(self._schedule.words(block))
 
         if self._workers == 1:
             work()
@@ -161,34 +157,21 @@ class Trainer:
                     stop.set()
         return loss / max(pairs, 1)
 
+    def finish(self) -> None:
+        """The matrices are up to date at all times."""
+
     def _arguments(self, epoch: int, block: int) -> tuple[object, ...]:
-        corpus, config, matrices = self._corpus, self._config, self._matrices
-        begin = block * BLOCK_IDS
-        ids = corpus.read(begin, BLOCK_IDS)
+        schedule, matrices = self._schedule, self._matrices
         return (
-            ids,
+            schedule.read(block),
             matrices.syn0.reshape(-1),
             matrices.syn1.reshape(-1),
             matrices.syn0.shape[1],
             self._keep,
             *self._noise,
-            config.window,
-            config.negative,
-            self._alpha(epoch, begin),
-            self._alpha(epoch, begin + len(ids)),
-            block_seed(config.seed, epoch, block),
+            self._config.window,
+            self._config.negative,
+            schedule.alpha(epoch, block),
+            schedule.alpha(epoch, block + 1),
+            schedule.seed(epoch, block),
         )
-
-    def _alpha(self, epoch: int, position: int) -> float:
-        done = (epoch + position / self._corpus.size) / self._config.epochs
-        return self._config.alpha + (self._config.min_alpha - self._config.alpha) * done
-
-    def _words_before(self, block: int) -> int:
-        """Words of the text up to a block, those that were left out spread evenly."""
-        return self._corpus.words * min(block * BLOCK_IDS, self._corpus.size) // self._corpus.size
-
-
-def block_seed(seed: int, epoch: int, block: int) -> int:
-    """Random numbers belong to a place in the text, not to the thread that happens to work there."""
-    text = f"{seed} {epoch} {block}".encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
