@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 CHECKPOINT = "checkpoint"
-_VECTOR_FILES = (".bin", ".vec", ".txt", ".gz")
+_SIGNS = ("+", "-")
 _MODEL_TOKENIZER = Path("0_StaticEmbedding") / FILE_NAME
 
 
@@ -113,16 +112,19 @@ def parse_expression(expression: str) -> tuple[list[str], list[str]]:
 
     Signs stand between blanks, so that words may contain them. Raises InputError.
     """
-    terms = re.split(r"(?:^|\s+)([+-])\s+", f"+ {expression.strip()}")[1:]
+    terms = expression.split()
+    if terms and terms[0] not in _SIGNS:
+        terms.insert(0, "+")
     positive: list[str] = []
     negative: list[str] = []
-    for sign, words in zip(terms[::2], terms[1::2], strict=True):
-        if len(words.split()) != 1:
+    for place in range(0, max(len(terms), 1), 2):
+        sign, word = (*terms[place : place + 2], "", "")[:2]
+        if sign not in _SIGNS or word in ("", *_SIGNS):
             raise InputError(
-                f"{expression!r} cannot be read near {f'{sign} {words}'!r}: words are joined by "
-                "' + ' and ' - ', as in 'king - man + woman'"
+                f"{expression!r} cannot be read: words are joined by ' + ' and ' - ', as in "
+                "'king - man + woman'"
             )
-        (positive if sign == "+" else negative).append(words.strip())
+        (positive if sign == "+" else negative).append(word)
     return positive, negative
 
 

@@ -144,7 +144,6 @@ def _looks_binary(file: BinaryIO, dim: int) -> bool:
     _, _, numbers = head.partition(b" ")
     try:
         float(numbers.split(None, 1)[0])
-        numbers[:_MAX_NUMBER].decode("ascii")
     except (ValueError, IndexError):
         return True
     return False

@@ -20,7 +20,7 @@ def to_gensim(found: KeyedVectors) -> Any:
         from gensim.models import KeyedVectors as GensimVectors
     except ImportError:
         raise DependencyError("gensim is not installed: pip install gensim") from None
-    made = GensimVectors(found.vector_size, count=len(found))
+    made = GensimVectors(found.vector_size)
     made.add_vectors(found.keys, np.asarray(found.vectors))
     if found.counts is not None:
         for key, count in zip(found.keys, found.counts.tolist(), strict=True):

@@ -35,8 +35,8 @@ from embedsearch.word2vec.lanes import (
 TILE = 3
 """Outputs (a centre and its negatives) worked on together; two inputs at a time."""
 
-_LIMIT = float32(24.0)
-"""Logits are cut at 24 / log2(e): beyond, the gradient is below a float's precision."""
+_LIMIT = float32(120.0)
+"""Of logits times log2(e), so that 2 to their power is a float."""
 _LOG2_E = float32(1.4426950408889634)
 _LN_2 = float32(0.6931471805599453)
 

@@ -1,8 +1,10 @@
 """The training of `kernel.py` on a GPU: thousands of windows at a time, in torch.
 
-A step works on many windows with the same matrices, so a frequent word would get hundreds of
-updates that know nothing of one another; their sum is held to what `_MOST_UPDATES` of them would
-do. Otherwise the algorithm is that of the CPU: dynamic windows, negatives shared by a window.
+A step works on many windows with the same matrices, so a frequent word gets hundreds of updates
+that know nothing of one another. Their sum is shortened where it would overshoot: the loss of n
+pairs bends by at most n * |x|^2 / 4 along a vector, so a sum of n updates at the rate alpha is safe
+up to n = 4 / (alpha * |x|^2). Otherwise the algorithm is that of the CPU: dynamic windows,
+negatives shared by a window.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
     from embedsearch.word2vec.matrices import Matrices
 
 BLOCK_IDS = 1 << 20
-BATCH_WINDOWS = 4096
-_MOST_UPDATES = 32.0
+BATCH_WINDOWS = 1024
+"""At most, and no more than there are words: with more the updates of a step get in one another's
+way, with fewer a GPU idles."""
+_LEAST_WINDOWS = 32
 _SCALE = 2.0**32
 
 
@@ -51,6 +55,7 @@ class TorchTrainer:
         self._random = torch.Generator(self._device)
         reach = torch.arange(1, config.window + 1, device=self._device)
         self._offsets = torch.cat((-reach.flip(0), reach))
+        self._batch = min(BATCH_WINDOWS, max(_LEAST_WINDOWS, len(counts)))
 
     def epoch(self, epoch: int, progress: Progress) -> float:
         """One pass over the corpus; the mean loss of its pairs."""
@@ -63,8 +68,8 @@ class TorchTrainer:
             ids = torch.from_numpy(self._schedule.read(block)).long().to(self._device)
             kept, centres, context = self._windows(ids)
             first, last = self._schedule.alpha(epoch, block), self._schedule.alpha(epoch, block + 1)
-            for at in range(0, len(centres), BATCH_WINDOWS):
-                part = slice(at, at + BATCH_WINDOWS)
+            for at in range(0, len(centres), self._batch):
+                part = slice(at, at + self._batch)
                 alpha = first + (last - first) * at / len(centres)
                 words, there = context(part)
                 loss += self._step(kept[centres[part]], words, there, alpha)
@@ -124,8 +129,9 @@ class TorchTrainer:
         margin = torch.bmm(x, y.transpose(1, 2)) * sign
         steps = sign * torch.sigmoid(-margin) * weight
         loss = (torch.nn.functional.softplus(-margin) * weight).sum(dtype=torch.float64)
-        _add(self._syn0, words, alpha * torch.bmm(steps, y), there)
-        _add(self._syn1, outputs, alpha * torch.bmm(steps.transpose(1, 2), x), weight.sum(1))
+        most0, most1 = (4 / (alpha * z.square().sum(2).mean()).clamp(min=1e-6) for z in (y, x))
+        _add(self._syn0, words, alpha * torch.bmm(steps, y), weight.sum(2), most0)
+        _add(self._syn1, outputs, alpha * torch.bmm(steps.transpose(1, 2), x), weight.sum(1), most1)
         return loss
 
     def _noise(self, rows: int) -> torch.Tensor:
@@ -140,16 +146,20 @@ class TorchTrainer:
 
 
 def _add(
-    matrix: torch.Tensor, rows: torch.Tensor, updates: torch.Tensor, times: torch.Tensor
+    matrix: torch.Tensor,
+    rows: torch.Tensor,
+    updates: torch.Tensor,
+    pairs: torch.Tensor,
+    most: torch.Tensor,
 ) -> None:
-    """matrix[rows] += updates, each row by no more than `_MOST_UPDATES` of its updates on average.
+    """matrix[rows] += updates, the sum of a row shortened as if it had been `most` pairs.
 
-    `times` tells of how many pairs an update is the sum.
+    `pairs` tells of how many pairs an update is the sum.
     """
     import torch
 
     rows = rows.flatten()
     counts = torch.zeros(len(matrix), device=matrix.device)
-    counts.index_add_(0, rows, times.flatten().to(counts.dtype))
-    share = (_MOST_UPDATES / counts[rows].clamp(min=_MOST_UPDATES))[:, None]
+    counts.index_add_(0, rows, pairs.flatten().to(counts.dtype))
+    share = (most / torch.maximum(counts[rows], most))[:, None]
     matrix.index_add_(0, rows, updates.flatten(0, 1) * share)

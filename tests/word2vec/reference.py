@@ -60,16 +60,32 @@ def train_block(
                     break
                 context.append(kept[place])
         rate = alpha + (alpha_end - alpha) * centre / len(kept)
-        outputs = [(word, 1)] + [(other, 0) for other in drawn if other != word]
-        logits = [[float(syn0[i] @ syn1[o]) for o, _ in outputs] for i in context]
-        delta0, delta1 = np.zeros_like(syn0), np.zeros_like(syn1)
-        for row, i in zip(logits, context, strict=True):
-            for logit, (o, label) in zip(row, outputs, strict=True):
-                probability = 1 / (1 + math.exp(-logit))
+        outputs = [word, *drawn]
+        steps = np.zeros((len(context), len(outputs)))
+        for row, i in enumerate(context):
+            for column, o in enumerate(outputs):
+                if column and o == word:
+                    continue
+                label = 0 if column else 1
+                probability = 1 / (1 + math.exp(-float(syn0[i] @ syn1[o])))
                 loss -= math.log(probability if label else 1 - probability)
-                delta0[i] += rate * (label - probability) * syn1[o]
-                delta1[o] += rate * (label - probability) * syn0[i]
+                steps[row, column] = rate * (label - probability)
             pairs += 1
-        syn0 += delta0
-        syn1 += delta1
+        apply(syn0, syn1, context, outputs, steps)
     return loss, pairs
+
+
+def apply(
+    syn0: np.ndarray, syn1: np.ndarray, inputs: list[int], outputs: list[int], steps: np.ndarray
+) -> None:
+    """Three outputs at a time, whose change is added when all inputs have had theirs; so a word
+    that stands twice in a window sees its own first update."""
+    for k in range(0, len(outputs), 3):
+        three = outputs[k : k + 3]
+        old = syn1[three]
+        change = np.zeros_like(old)
+        for i, step in zip(inputs, steps[:, k : k + 3], strict=True):
+            change += np.outer(step, syn0[i])
+            syn0[i] += step @ old
+        for o, each in zip(three, change, strict=True):
+            syn1[o] += each

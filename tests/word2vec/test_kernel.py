@@ -14,46 +14,29 @@ from tests.word2vec import reference
 COUNTS = np.array([60, 40, 30, 20, 10, 8, 5, 5, 3, 2], np.int64)
 
 
-def run(ids, *, vector_size=20, window=3, negative=4, sample=0.0, seed=7, rounds=1):
-    """The matrices and (loss, pairs) of the kernel and of the reference, from the same start."""
+def run(ids, *, vector_size=20, window=3, negative=4, sample=0.0, seed=7):
+    """Matrices, loss and pairs of the kernel and of the reference, from the same start."""
     random = np.random.default_rng(seed)
     padded = -(-vector_size // 16) * 16
     start = np.zeros((2, len(COUNTS), padded), np.float32)
     start[:, :, :vector_size] = random.normal(size=(2, len(COUNTS), vector_size)) / 2
     keep, noise = keep_thresholds(COUNTS, sample), noise_tables(COUNTS, 0.75)
     ours, theirs = start.copy(), start.astype(np.float64)
-    told = []
-    for number in range(rounds):
-        told.append(
-            (
-                kernel.train_block(
-                    np.array(ids, np.int32),
-                    ours[0].reshape(-1),
-                    ours[1].reshape(-1),
-                    padded,
-                    keep,
-                    *noise,
-                    window,
-                    negative,
-                    0.2,
-                    0.1,
-                    seed + number,
-                ),
-                reference.train_block(
-                    ids,
-                    theirs[0],
-                    theirs[1],
-                    keep=keep,
-                    noise=noise,
-                    window=window,
-                    negative=negative,
-                    alpha=0.2,
-                    alpha_end=0.1,
-                    seed=seed + number,
-                ),
-            )
-        )
-    return ours, theirs, told
+    settings = {"window": window, "negative": negative, "alpha": 0.1, "alpha_end": 0.05}
+    found = kernel.train_block(
+        np.array(ids, np.int32),
+        ours[0].reshape(-1),
+        ours[1].reshape(-1),
+        padded,
+        keep,
+        *noise,
+        *settings.values(),
+        seed,
+    )
+    expected = reference.train_block(
+        ids, theirs[0], theirs[1], keep=keep, noise=noise, seed=seed, **settings
+    )
+    return ours, theirs, found, expected
 
 
 def text(length: int, seed: int = 0) -> list[int]:
@@ -76,29 +59,16 @@ def text(length: int, seed: int = 0) -> list[int]:
     ids=str,
 )
 def test_a_block_is_what_the_reference_makes_of_it(settings):
-    ours, theirs, told = run(text(200), **settings)
-    # Within a window an input that stands twice, or an output, sees its own first update.
-    np.testing.assert_allclose(ours, theirs, atol=0.02)
-    (loss, pairs), (expected_loss, expected_pairs) = told[0]
-    assert pairs == expected_pairs
-    assert loss == pytest.approx(expected_loss, rel=1e-3)
-
-
-def test_a_window_without_repetition_is_exact():
-    ids = [0, 1, 2, 3, 4, -1]
-    found = run(ids, window=5, negative=1, rounds=1)
-    repeated = run([0, 1, -1, 2, 3, -1, 4, 5, -1], window=1, negative=1, vector_size=30, rounds=3)
-    for ours, theirs, told in (found, repeated):
-        np.testing.assert_allclose(ours, theirs, atol=2e-6)
-        for (loss, pairs), (expected, expected_pairs) in told:
-            assert pairs == expected_pairs
-            assert loss == pytest.approx(expected, rel=1e-5)
+    ours, theirs, (loss, pairs), (expected_loss, expected_pairs) = run(text(200), **settings)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert pairs == expected_pairs > 0
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("ids", [[], [-1], [3], [-1, -1, 3, -1, 4]], ids=str)
 def test_nothing_to_learn_changes_nothing(ids):
-    ours, theirs, told = run(ids)
-    assert told[0][0] == (0.0, 0)
+    ours, theirs, found, _ = run(ids)
+    assert found == (0.0, 0)
     np.testing.assert_array_equal(ours, theirs.astype(np.float32))
 
 
@@ -117,19 +87,19 @@ def test_a_huge_logit_gives_a_finite_step():
 def test_random_bits_are_splitmix64():
     random, state = reference.Random(42), np.uint64(42)
     for _ in range(100):
-        state, bits = kernel.random_bits(state)
+        state, bits = kernel.random_bits(np.uint64(state))
         assert int(bits) == random.bits()
 
 
 def test_logistic_loss_and_steps():
-    logits = np.linspace(-16, 16, 4001).astype(np.float32)
+    logits = np.linspace(-80, 80, 4001).astype(np.float32)
     for sign in (1.0, -1.0):
         steps = logits.copy()
         signs = np.full(len(logits), sign, np.float32)
         weight = np.full(len(logits), 0.5, np.float32)
         loss = kernel.logistic(steps, signs, weight, len(logits))
         margin = sign * logits.astype(np.float64)
-        np.testing.assert_allclose(steps, sign * 0.5 / (1 + np.exp(margin)), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(steps, sign * 0.5 / (1 + np.exp(margin)), rtol=2e-5, atol=1e-12)
         assert loss == pytest.approx(np.log1p(np.exp(-margin)).sum(), rel=1e-5)
 
 

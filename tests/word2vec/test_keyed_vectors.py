@@ -212,7 +212,7 @@ def test_damaged_files_are_told(saved, name, change, message):
 def test_missing_files(saved, tmp_path):
     _, folder = saved
     (folder / "vectors.safetensors").unlink()
-    with pytest.raises(NotFoundError, match="vectors.safetensors"):
+    with pytest.raises(NotFoundError, match=r"vectors\.safetensors"):
         KeyedVectors.load(folder)
     shutil.rmtree(folder)
     with pytest.raises(NotFoundError, match=r"vectors\.json"):

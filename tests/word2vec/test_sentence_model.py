@@ -15,7 +15,7 @@ from embedsearch.word2vec.sentence_model import save_sentence_model, sif_vectors
 def found() -> KeyedVectors:
     random = np.random.default_rng(0)
     keys = ["the", "cat", "sat", "on", "mat", "île", "café"]
-    vectors = (random.normal(size=(7, 5)) + [3, 0, 0, 0, 0]).astype(np.float32)
+    vectors = random.normal([3, 0, 0, 0, 0], size=(7, 5)).astype(np.float32)
     return KeyedVectors(keys, vectors, counts=np.array([900, 40, 30, 20, 8, 1, 1]))
 
 

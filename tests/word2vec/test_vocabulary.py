@@ -51,7 +51,7 @@ def test_a_text_as_ids(tmp_path_factory, text, min_count, max_vocab, flush):
         patch.setattr(corpus, "FLUSH_IDS", flush)
         scan = Scan(text, path)
         if not any(len(row) > 1 for row in kept):
-            with pytest.raises(ValueError, match="min_count|no words"):
+            with pytest.raises(ValueError, match=r"min_count|no words"):
                 make_corpus(scan, min_count=min_count, max_vocab=max_vocab)
             return
         found = make_corpus(scan, min_count=min_count, max_vocab=max_vocab)
