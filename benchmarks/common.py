@@ -31,6 +31,8 @@ _LIBRARIES = (
     "faiss-cpu",
     "faiss-gpu",
     "sqlite-utils",
+    "numba",
+    "gensim",
     "pytrec-eval-terrier",
 )
 
