@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass
 
 from embedsearch.errors import InputError
 
@@ -83,12 +84,9 @@ class Word2VecConfig:
                 f"learning rates fall from alpha to min_alpha within 0 to 1, not from "
                 f"{self.alpha!r} to {self.min_alpha!r}"
             )
+        if re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(self.device)) is None:
+            raise InputError(f"unknown device {self.device!r}: use auto, cpu, cuda or cuda:N")
         if self.deterministic and self.device not in ("auto", "cpu"):
             raise InputError(
                 f"deterministic training runs on the CPU: device {self.device!r} cannot be meant"
             )
-
-
-def option_names() -> tuple[str, ...]:
-    """The names of the settings, in order."""
-    return tuple(field.name for field in fields(Word2VecConfig))

@@ -7,8 +7,9 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -74,11 +75,8 @@ class Scan:
         self._numbers: defaultdict[str, int] = defaultdict()
         self._numbers.default_factory = self._numbers.__len__
         progress.start("reading", None, "words")
-        try:
-            with path.open("wb") as file:
-                self._fill(sequences, file, progress)
-        except OSError as error:
-            raise StorageError(f"cannot write {path}: {error.strerror}") from None
+        with path.open("wb") as file:
+            self._fill(sequences, file, progress)
         self.keys = list(self._numbers)
         self._numbers.clear()
 
@@ -86,7 +84,9 @@ class Scan:
     def words(self) -> int:
         return int(self.counts.sum())
 
-    def _fill(self, sequences: Iterable[Sequence[str]], file: BinaryIO, progress: Progress) -> None:
+    def _fill(
+        self, sequences: Iterable[Sequence[str]], file: BufferedWriter, progress: Progress
+    ) -> None:
         number_of = self._numbers.__getitem__
         buffer = array("i")
         for sequence in sequences:
@@ -104,13 +104,17 @@ class Scan:
                 buffer = array("i")
         self._flush(buffer, file, progress)
 
-    def _flush(self, buffer: array[int], file: BinaryIO, progress: Progress) -> None:
+    def _flush(self, buffer: array[int], file: BufferedWriter, progress: Progress) -> None:
         self._check_new()
         ids = np.frombuffer(buffer, np.int32) if buffer else np.zeros(0, np.int32)
         found = np.bincount(ids[ids >= 0], minlength=len(self._numbers))
         found[: len(self.counts)] += self.counts
         self.counts = found.astype(np.int64)
-        file.write(memoryview(buffer))
+        try:
+            file.write(memoryview(buffer))
+            file.flush()
+        except OSError as error:
+            raise StorageError(f"no space for {self.path}: {error.strerror}") from None
         self.size += len(buffer)
         progress.advance(int(np.count_nonzero(ids >= 0)))
 

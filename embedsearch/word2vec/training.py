@@ -5,9 +5,12 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 from embedsearch.device import describe, training_device
 from embedsearch.errors import StorageError
@@ -57,23 +60,28 @@ def train_word2vec(
     """
     config = config or Word2VecConfig()
     device = "cpu" if config.deterministic else training_device(config.device)
+    with _temporary_folder() as folder:
+        scan = Scan(sequences, folder / "ids", progress)
+        if config.phrases:
+            join_phrases(scan, config.min_count, config.phrase_threshold)
+        corpus = make_corpus(
+            scan,
+            min_count=config.min_count,
+            max_vocab=config.max_vocab,
+            known=start.keys if start else (),
+        )
+        del scan
+        return _train(corpus, config, device, start, checkpoint, progress)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
     try:
-        with tempfile.TemporaryDirectory(prefix="embedsearch-") as folder:
-            scan = Scan(sequences, Path(folder) / "ids", progress)
-            if config.phrases:
-                join_phrases(scan, config.min_count, config.phrase_threshold)
-            corpus = make_corpus(
-                scan,
-                min_count=config.min_count,
-                max_vocab=config.max_vocab,
-                known=start.keys if start else (),
-            )
-            del scan
-            return _train(corpus, config, device, start, checkpoint, progress)
+        folder = tempfile.TemporaryDirectory(prefix="embedsearch-")
     except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"a temporary file could not be used: {error}") from None
+        raise StorageError(f"no temporary folder can be made: {error}; set TMPDIR") from None
+    with folder as name:
+        yield Path(name)
 
 
 def _train(
@@ -89,13 +97,13 @@ def _train(
     losses = saved.restore(matrices) if saved else []
     if losses:
         progress.note(f"going on after epoch {len(losses)} of {config.epochs}")
-    progress.start("training", corpus.words * config.epochs, "words")
-    progress.advance(corpus.words * len(losses))
     trainer: CpuTrainer | TorchTrainer
     if device == "cpu":
         trainer = CpuTrainer(corpus, config, matrices)
     else:
         trainer = TorchTrainer(corpus, config, matrices, device)
+    progress.start("training", corpus.words * config.epochs, "words")
+    progress.advance(corpus.words * len(losses))
     for epoch in range(len(losses), config.epochs):
         began = time.perf_counter()
         losses.append(trainer.epoch(epoch, progress))
@@ -127,11 +135,10 @@ class CpuTrainer:
         self._keep = keep_thresholds(corpus.vocabulary.counts, config.sample)
         self._noise = noise_tables(corpus.vocabulary.counts, config.ns_exponent)
         self._workers = 1 if config.deterministic else config.workers or describe().cpu_count
+        self._train_block = self._compiled()
 
     def epoch(self, epoch: int, progress: Progress) -> float:
         """One pass over the corpus; the mean loss of its pairs."""
-        from embedsearch.word2vec.kernel import train_block
-
         blocks = iter(range(self._schedule.blocks))
         stop, lock = threading.Event(), threading.Lock()
         loss, pairs = 0.0, 0
@@ -141,7 +148,7 @@ class CpuTrainer:
             for block in blocks:
                 if stop.is_set():
                     return
-                block_loss, block_pairs = train_block(*self._arguments(epoch, block))
+                block_loss, block_pairs = self._train_block(*self._arguments(epoch, block))
                 with lock:
                     loss, pairs = loss + block_loss, pairs + block_pairs
                     progress.advance(self._schedule.words(block))
@@ -159,6 +166,14 @@ class CpuTrainer:
 
     def finish(self) -> None:
         """The matrices are up to date at all times."""
+
+    def _compiled(self) -> Callable[..., tuple[float, int]]:
+        """The kernel, compiled or read from disk now, so that no epoch's speed counts it."""
+        from embedsearch.word2vec.kernel import train_block
+
+        train_block(np.zeros(0, np.int32), *self._arguments(0, 0)[1:])
+        found: Callable[..., tuple[float, int]] = train_block
+        return found
 
     def _arguments(self, epoch: int, block: int) -> tuple[object, ...]:
         schedule, matrices = self._schedule, self._matrices

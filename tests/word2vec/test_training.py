@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from embedsearch.errors import DeviceError, InputError
+from embedsearch.errors import DeviceError, InputError, StorageError
 from embedsearch.word2vec import KeyedVectors, Word2VecConfig, train_word2vec, training
 from embedsearch.word2vec.torch_training import TorchTrainer
 from tests.word2vec.texts import ENDS, GROUPS, sentences
@@ -135,6 +136,33 @@ def test_texts_that_cannot_be_learned_from(text, message):
         train_word2vec(text, Word2VecConfig(**SMALL))
 
 
+def test_errors_of_the_text_itself_come_through():
+    def text():
+        yield ["a", "b"]
+        raise FileNotFoundError("gone")
+
+    with pytest.raises(FileNotFoundError, match="gone"):
+        train_word2vec(text(), Word2VecConfig(**SMALL))
+
+
+def test_a_full_disk_is_told(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        write = flush = full
+
+    monkeypatch.setattr(Path, "open", lambda *_, **__: Full())
+    with pytest.raises(StorageError, match="No space left"):
+        train_word2vec([["a", "b"]], Word2VecConfig(**SMALL))
+
+
 def test_a_vocabulary_that_min_count_empties():
     with pytest.raises(InputError, match="min_count is 9 and the most frequent, 'a', occurs 3"):
         train_word2vec([["a", "b"]] * 3, Word2VecConfig(min_count=9))
@@ -157,6 +185,7 @@ def test_a_vocabulary_that_min_count_empties():
         {"workers": -2},
         {"ns_exponent": "high"},
         {"deterministic": True, "device": "cuda"},
+        {"device": "mps"},
     ],
     ids=str,
 )
