@@ -30,7 +30,11 @@ _MODEL_TOKENIZER = Path("0_StaticEmbedding") / FILE_NAME
 
 @dataclass(frozen=True, kw_only=True)
 class WordsReport:
-    """What a training made. `losses` are the mean losses per pair of the epochs."""
+    """What a training made.
+
+    `words` counts the words of all texts learned from that have a vector, `losses` are the mean
+    losses per pair of the epochs.
+    """
 
     out: str
     words: int
