@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from embedsearch.text.chunking import ChunkingConfig
     from embedsearch.text.tokenizer import Tokenizer
     from embedsearch.types import Chunk, Document, Encoder, Hit, SyncReport
+    from embedsearch.word2vec import KeyedVectors, Word2VecConfig, read_sequences, train_word2vec
 
     open = Collection.open  # noqa: A001
 
@@ -38,6 +39,7 @@ _HOMES = {
     "EmbedSearchError": "errors",
     "Encoder": "types",
     "Hit": "types",
+    "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
     "StaticConfig": "encoder.static",
     "StaticReport": "encoder.static",
@@ -45,7 +47,10 @@ _HOMES = {
     "SyncConfig": "plan",
     "SyncReport": "types",
     "Tokenizer": "text.tokenizer",
+    "Word2VecConfig": "word2vec",
     "distil_static": "encoder.static",
+    "read_sequences": "word2vec",
+    "train_word2vec": "word2vec",
 }
 
 __all__ = [
@@ -56,6 +61,7 @@ __all__ = [
     "EmbedSearchError",
     "Encoder",
     "Hit",
+    "KeyedVectors",
     "SentenceEncoder",
     "StaticConfig",
     "StaticReport",
@@ -63,8 +69,11 @@ __all__ = [
     "SyncConfig",
     "SyncReport",
     "Tokenizer",
+    "Word2VecConfig",
     "distil_static",
     "open",
+    "read_sequences",
+    "train_word2vec",
 ]
 
 

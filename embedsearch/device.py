@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import ctypes.util
 import importlib.metadata
 import os
@@ -103,6 +104,27 @@ def resolve_device(name: str) -> str:
         else f"torch {torch.__version__} is built without CUDA"
     )
     raise DeviceError(f"device {name!r} is not there ({why}): use auto or cpu")
+
+
+def training_device(name: str) -> str:
+    """`resolve_device` for training: `auto` is a CUDA GPU where there is one, else the CPU.
+
+    torch is imported only where a driver for NVIDIA GPUs is installed. Raises as `resolve_device`.
+    """
+    if name != "auto":
+        return resolve_device(name)
+    if not _has_cuda_driver():
+        return "cpu"
+    found = best_device()
+    return found if found == "cuda" else "cpu"
+
+
+def _has_cuda_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def faiss_gpu_count() -> int:

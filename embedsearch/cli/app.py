@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, static
+from embedsearch.cli import evaluation, managing, searching, static, words
 
 app = typer.Typer(
     name="embedsearch",
@@ -39,13 +39,11 @@ def _main(
 
 managing.register(app)
 searching.register(app)
-evaluation.register(app)
-
 train = typer.Typer(
     no_args_is_help=True,
     help="Make a model.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-static.register(train)
 app.add_typer(train, name="train")
+static.register(train)
+words.register(app, train, evaluation.register(app))
