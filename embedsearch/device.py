@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import ctypes.util
 import importlib.metadata
 import os
@@ -109,22 +108,14 @@ def resolve_device(name: str) -> str:
 def training_device(name: str) -> str:
     """`resolve_device` for training: `auto` is a CUDA GPU where there is one, else the CPU.
 
-    torch is imported only where a driver for NVIDIA GPUs is installed. Raises as `resolve_device`.
+    torch is imported only where a GPU may be (see `has_accelerator`). Raises as `resolve_device`.
     """
     if name != "auto":
         return resolve_device(name)
-    if not _has_cuda_driver():
+    if not has_accelerator():
         return "cpu"
     found = best_device()
     return found if found == "cuda" else "cpu"
-
-
-def _has_cuda_driver() -> bool:
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
 
 
 def faiss_gpu_count() -> int:
