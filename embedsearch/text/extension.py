@@ -31,11 +31,15 @@ def extend(
     cut_out: list[str] = []
     for term in terms:
         found = _entries(backend, description, term)
-        entries += found
-        if not found:
+        if found is None:
             cut_out.append(term)
+        else:
+            entries += found
     extended = Tokenizer.from_str(json.dumps(_with_entries(backend, description, entries)))
-    extended.add_tokens([AddedToken(term, single_word=True, normalized=False) for term in cut_out])
+    normalized = backend.normalizer is not None and not _prepends(backend.normalizer)
+    extended.add_tokens(
+        [AddedToken(term, single_word=True, normalized=normalized) for term in cut_out]
+    )
     extended.add_special_tokens([AddedToken(tag, normalized=False) for tag in special_tokens])
     return extended
 
@@ -76,6 +80,11 @@ def _entries(
             return None
         found.append(str(words[0][0]))
     return found
+
+
+def _prepends(normalizer: tokenizers.normalizers.Normalizer) -> bool:
+    """Whether a blank is put before a text, as SentencePiece does: no such stands in a term."""
+    return not str(normalizer.normalize_str("a")).startswith("a")
 
 
 def _with_entries(

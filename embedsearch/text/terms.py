@@ -28,9 +28,7 @@ class TermConfig:
         for name, least in (("limit", 1), ("min_count", 1), ("min_pieces", 2)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(
-                    f"{name} must be a whole number of at least {least}, not {value!r}"
-                )
+                raise InputError(f"{name} must be a whole number from {least} on, not {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

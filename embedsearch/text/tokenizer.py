@@ -180,21 +180,26 @@ class Tokenizer:
             pad(found, token, token_id, padding)
         return [as_encoding(*pair) for pair in zip(found, cuts, strict=True)]
 
-    def encode_ids(self, texts: Sequence[str], limit: int | None = None) -> list[list[int]]:
-        """Ids of each text with special tokens, the text cut on the right to `limit` ids in all.
+    def encode_ids(
+        self, texts: Sequence[str], *, special_tokens: bool = True, limit: int | None = None
+    ) -> list[list[int]]:
+        """Ids of each text, and nothing else: quicker than `encode_batch`.
 
-        The quickest way to ids alone.
+        Of a text of more than `limit` ids the end is cut off, its special tokens stay. Raises
+        InputError for a limit that leaves no room for a token.
         """
-        room = self._room(limit, special_tokens=True)
+        room = self._room(limit, special_tokens)
         ids: list[list[int]] = []
         for batch in _batches(texts):
             for text, encoding in zip(
-                batch, self._encode_batch(batch, special_tokens=True, fast=True), strict=True
+                batch,
+                self._encode_batch(batch, special_tokens=special_tokens, fast=True),
+                strict=True,
             ):
                 if room is not None and len(encoding) > (limit or 0):
                     encoding = self._encode_batch([text], special_tokens=False)[0]
                     encoding.truncate(room)
-                    encoding = self._backend.post_process(encoding, None, True)
+                    encoding = self._backend.post_process(encoding, None, special_tokens)
                 ids.append(encoding.ids)
         return ids
 
@@ -290,7 +295,7 @@ class Tokenizer:
         added = self.special_token_count if special_tokens else 0
         if isinstance(limit, bool) or not isinstance(limit, int) or limit <= added:
             raise InputError(
-                f"a limit of {limit!r} tokens leaves no room beside {added} special tokens"
+                f"a limit of {limit} tokens leaves no room for text: {added} special tokens are added"
             )
         return limit - added
 
