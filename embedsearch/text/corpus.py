@@ -29,10 +29,7 @@ class Corpus:
         for text in [self._texts] if isinstance(self._texts, str) else self._texts:
             if self._stopped:
                 return
-            if not isinstance(text, str):
-                raise InputError(
-                    f"text {self.count} of the corpus is no string but {type(text).__name__}"
-                )
+            self._check(text)
             self.count += 1
             empty = empty and not text.strip()
             unread += len(text)
@@ -69,13 +66,18 @@ class Corpus:
         finally:
             self._stopped = True
         for failure in failures:
-            raise self._explained(failure)
+            raise failure
         return results[0]
 
-    def _explained(self, failure: BaseException) -> BaseException:
-        if isinstance(failure, TypeError | UnicodeError):
-            return InputError(
-                f"a text of the corpus, near number {self.count}, has a lone surrogate; replace "
-                "it: text.encode('utf-8', 'replace').decode()"
+    def _check(self, text: object) -> None:
+        if not isinstance(text, str):
+            raise InputError(
+                f"text {self.count} of the corpus is no string but {type(text).__name__}"
             )
-        return failure
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"text {self.count} of the corpus has a lone surrogate at character "
+                f"{error.start}; replace it: text.encode('utf-8', 'replace').decode()"
+            ) from None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import InputError
+from embedsearch.text.formats.bytelevel import reads_as_bytes
 
 if TYPE_CHECKING:
     import tokenizers
@@ -19,8 +20,8 @@ def extend(
 
     A term that the backend sees as one word becomes an entry of its vocabulary, over bytes also
     with the blank before it, so it is found where a word is found and nowhere else. Other terms
-    (of two words; or where the model takes no entries, as unigram) are cut out of the text before
-    the model sees it, where no letter stands beside them. InputError for a term or tag that is
+    (of two words; or those of SentencePiece, whose words are not split from punctuation) are cut
+    out of the text before the model sees it, where no letter stands beside them. InputError for a term or tag that is
     empty, has white space around it, or is given twice.
     """
     from tokenizers import AddedToken, Tokenizer
@@ -35,6 +36,7 @@ def extend(
             cut_out.append(term)
         else:
             entries += found
+    _check_bytes(description, (*cut_out, *special_tokens))
     extended = Tokenizer.from_str(json.dumps(_with_entries(backend, description, entries)))
     normalized = backend.normalizer is not None and not _prepends(backend.normalizer)
     extended.add_tokens(
@@ -60,6 +62,17 @@ def _check(terms: Sequence[str], special_tokens: Sequence[str]) -> None:
             seen.add(token)
 
 
+def _check_bytes(description: dict[str, Any], tokens: Sequence[str]) -> None:
+    if '"ByteLevel"' not in json.dumps(description["decoder"]):
+        return
+    for token in tokens:
+        if reads_as_bytes(token):
+            raise InputError(
+                f"{token!r} cannot be added to this tokenizer: it decodes such letters as bytes; "
+                "write it in ASCII"
+            )
+
+
 def _entries(
     backend: tokenizers.Tokenizer, description: dict[str, Any], term: str
 ) -> list[str] | None:
@@ -69,9 +82,10 @@ def _entries(
     if splitter is None or not isinstance(model.get("vocab"), dict):
         return None
     over_bytes = '"ByteLevel"' in json.dumps(description["pre_tokenizer"])
-    is_bpe = "merges" in model
-    if is_bpe and not over_bytes:
-        return None  # a merge for every character of the word would be needed
+    if "merges" in model and not over_bytes:
+        return None  # its words have punctuation in them, so an entry would seldom be one
+    if len(splitter.pre_tokenize_str("a b")) == 1:
+        return None  # a whole text is one word
     found = []
     for text in (term, f" {term}") if over_bytes else (term,):
         normal = backend.normalizer.normalize_str(text) if backend.normalizer else text

@@ -16,12 +16,32 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
+def cached(repo: str, *, allow: Sequence[str], ignore: Sequence[str] = ()) -> Path | None:
+    """A repository's folder in huggingface_hub's cache, without the network; None if not there.
+
+    What an interrupted download left is a folder too: see if what is needed is in it.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                repo,
+                allow_patterns=list(allow),
+                ignore_patterns=list(ignore),
+                local_files_only=True,
+            )
+        )
+    except (OSError, ValueError):  # LocalEntryNotFoundError is an OSError
+        return None
+
+
 def fetch(
     repo: str, *, called: str, allow: Sequence[str], ignore: Sequence[str] = (), by_hand: str
 ) -> Path:
     """A repository's folder in huggingface_hub's cache; what is not there yet is fetched.
 
-    Without a network, or with HF_HUB_OFFLINE=1, what the cache holds is used. `called` is what the
+    `called` is what the
     user asked for (`the model 'x'`) and `by_hand` the way out without the hub, both for messages.
     Raises NotFoundError where there is no such repository, ModelError where fetching fails.
     """
@@ -38,7 +58,12 @@ def fetch(
         disable_progress_bars()
     try:
         return Path(
-            snapshot_download(repo, allow_patterns=list(allow), ignore_patterns=list(ignore))
+            snapshot_download(
+                repo,
+                allow_patterns=list(allow),
+                ignore_patterns=list(ignore),
+                local_files_only=False,
+            )
         )
     except RepositoryNotFoundError:
         raise NotFoundError(

@@ -35,7 +35,8 @@ class TermConfig:
 class Term:
     """A word, how often it occurs, and how many tokens it is now.
 
-    `saved` counts the tokens that a token of its own takes off the corpus.
+    `saved` counts the tokens that a token of its own takes off the corpus, at most: where the blank
+    before a word cannot be part of it (bpe, unigram), that stays a token.
     """
 
     text: str

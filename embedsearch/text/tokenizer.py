@@ -295,7 +295,7 @@ class Tokenizer:
         added = self.special_token_count if special_tokens else 0
         if isinstance(limit, bool) or not isinstance(limit, int) or limit <= added:
             raise InputError(
-                f"a limit of {limit} tokens leaves no room for text: {added} special tokens are added"
+                f"a limit of {limit} tokens leaves no room for text: {added} of them are special"
             )
         return limit - added
 

@@ -78,8 +78,6 @@ def _normalizer(config: TokenizerConfig) -> Any:
         steps.append(normalizers.Lowercase())
     if config.strip_accents:
         steps += [normalizers.NFD(), normalizers.StripAccents(), normalizers.NFC()]
-    if config.splits_by == "metaspace":
-        steps += [normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)]
     return normalizers.Sequence(steps) if steps else None
 
 
@@ -96,7 +94,10 @@ def _pre_tokenizer(config: TokenizerConfig) -> Any:
     if config.kind == "char":
         return pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     if how == "metaspace":
-        return pre_tokenizers.Split(Regex(_WORDS), "isolated")
+        # "first": what follows a special token inside a text gets no blank of its own.
+        blanks = pre_tokenizers.Metaspace(SPACE, prepend_scheme="first", split=False)
+        words = pre_tokenizers.Split(Regex(_WORDS), "isolated")
+        return pre_tokenizers.Sequence([blanks, words])
     splitters: dict[str, Any] = {
         "words": pre_tokenizers.Whitespace,
         "whitespace": pre_tokenizers.WhitespaceSplit,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from embedsearch.errors import InputError
+from embedsearch.text.formats.bytelevel import reads_as_bytes
 from embedsearch.text.roles import role_by_name
 from embedsearch.types import Progress
 
@@ -103,6 +104,10 @@ class TokenizerConfig:
                 raise InputError(
                     f"the special token {token!r} collides with what texts contain; write it with "
                     "brackets, for instance <tag>"
+                )
+            if self.kind in _OVER_BYTES and reads_as_bytes(token):
+                raise InputError(
+                    f"the special token {token!r} would be decoded as other bytes: write it in ASCII"
                 )
             if tokens.count(token) > 1:
                 raise InputError(f"the special token {token!r} is given twice")

@@ -42,7 +42,7 @@ def resize_embeddings(model: Any, before: Tokenizer, after: Tokenizer) -> Resize
     beyond its vocabulary are used before it grows. `model` is a transformers model, or any torch
     module with `get_input_embeddings`, `get_output_embeddings` and `resize_token_embeddings`.
 
-    ModelError where the model does not fit `before`, InputError where `after` is no extension of it.
+    ModelError where the model does not fit `before`, InputError where `after` does not extend it.
     """
     import torch
 

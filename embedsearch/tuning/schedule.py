@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """Steps of the optimizer. In the first `frozen_steps` only the new rows learn; the learning rate
-    rises over `warmup_steps` at the beginning, again when the model is unfrozen, and then falls
-    evenly to 0 at `total_steps`."""
+    """When a model learns what, in steps of the optimizer.
+
+    In the first `frozen_steps` only the new rows learn. The learning rate rises over `warmup_steps`
+    at the beginning and again when the model is unfrozen, then falls evenly to 0 at `total_steps`.
+    """
 
     total_steps: int
     frozen_steps: int = 0

@@ -29,6 +29,8 @@ def test_encode_gives_ids_tokens_and_offsets(tokenizer):
         ids=[101, 7592, 1010, 7861, 8270, 4667, 2015, 999, 102],
         tokens=["[CLS]", "hello", ",", "em", "##bed", "##ding", "##s", "!", "[SEP]"],
         offsets=[(0, 0), (0, 5), (5, 6), (7, 9), (9, 12), (12, 16), (16, 17), (17, 18), (0, 0)],
+        attention_mask=[1] * 9,
+        special_tokens_mask=[1, 0, 0, 0, 0, 0, 0, 0, 1],
     )
     bare = tokenizer.encode("Hello, embeddings!", special_tokens=False)
     assert bare.ids == encoding.ids[1:-1]

@@ -29,6 +29,14 @@ def byte_characters() -> tuple[str, ...]:
     return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
 
 
+def reads_as_bytes(token: str) -> bool:
+    """Whether a token that is added as it stands is decoded as other bytes than its own.
+
+    The backend decodes every token whose characters are all of the alphabet, `<größe>` too.
+    """
+    return not token.isascii() and set(token) <= set(byte_characters())
+
+
 def as_characters(data: bytes) -> str:
     """Bytes in the byte-level alphabet, as vocabularies write them."""
     alphabet = byte_characters()

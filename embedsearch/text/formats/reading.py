@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from embedsearch.text.formats.files import read_object, read_text, reported
 from embedsearch.text.formats.ranks import read_ranks
 from embedsearch.text.formats.sentencepiece import read_sentencepiece
 from embedsearch.text.formats.vocabulary import read_bert, read_gpt2
-from embedsearch.text.hub import fetch, is_hub_id
+from embedsearch.text.hub import cached, fetch, is_hub_id
 
 if TYPE_CHECKING:
     import tokenizers
@@ -53,13 +54,7 @@ def read_tokenizer(source: str | Path) -> TokenizerParts:
     """
     path = Path(source).expanduser()
     if not path.exists() and isinstance(source, str) and _may_be_on_hub(source):
-        path = fetch(
-            source,
-            called=f"the tokenizer {source!r}",
-            allow=_HUB_FILES,
-            ignore=_HUB_IGNORED,
-            by_hand=_BY_HAND,
-        )
+        return _from_hub(source)
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
@@ -75,6 +70,18 @@ def read_tokenizer(source: str | Path) -> TokenizerParts:
     else:
         raise ModelError(f"{str(path)!r} is no tokenizer file known here: {KNOWN}")
     return _parts(path.parent, backend, found, config)
+
+
+def _from_hub(repo: str) -> TokenizerParts:
+    """What is in the cache needs no network; a part that an interrupted download left is no use."""
+    folder = cached(repo, allow=_HUB_FILES, ignore=_HUB_IGNORED)
+    if folder is not None:
+        with contextlib.suppress(NotFoundError):
+            return _read_folder(folder)
+    called = f"the tokenizer {repo!r}"
+    return _read_folder(
+        fetch(repo, called=called, allow=_HUB_FILES, ignore=_HUB_IGNORED, by_hand=_BY_HAND)
+    )
 
 
 def _may_be_on_hub(source: str) -> bool:
