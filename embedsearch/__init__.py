@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
+    from embedsearch.text.terms import mine_terms
     from embedsearch.text.tokenizer import Tokenizer
+    from embedsearch.text.training import TokenizerConfig
+    from embedsearch.tuning.embeddings import resize_embeddings
     from embedsearch.types import Chunk, Document, Encoder, Hit, SyncReport
 
     open = Collection.open  # noqa: A001
@@ -42,6 +45,9 @@ _HOMES = {
     "SyncConfig": "plan",
     "SyncReport": "types",
     "Tokenizer": "text.tokenizer",
+    "TokenizerConfig": "text.training",
+    "mine_terms": "text.terms",
+    "resize_embeddings": "tuning.embeddings",
 }
 
 __all__ = [
@@ -57,7 +63,10 @@ __all__ = [
     "SyncConfig",
     "SyncReport",
     "Tokenizer",
+    "TokenizerConfig",
+    "mine_terms",
     "open",
+    "resize_embeddings",
 ]
 
 

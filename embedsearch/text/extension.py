@@ -21,8 +21,9 @@ def extend(
     A term that the backend sees as one word becomes an entry of its vocabulary, over bytes also
     with the blank before it, so it is found where a word is found and nowhere else. Other terms
     (of two words; or those of SentencePiece, whose words are not split from punctuation) are cut
-    out of the text before the model sees it, where no letter stands beside them. InputError for a term or tag that is
-    empty, has white space around it, or is given twice.
+    out of the text before the model sees it, where no letter stands beside them.
+
+    InputError for a term or tag that is empty, has white space around it, or is given twice.
     """
     from tokenizers import AddedToken, Tokenizer
 

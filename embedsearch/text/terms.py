@@ -11,7 +11,9 @@ from embedsearch.errors import InputError
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import SILENT, Progress
 
-_WORD = re.compile(r"[^\W\d_][\w]*")
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Thai, Lao, Burmese, Khmer, kana and Chinese: scripts that put no blanks between words."""
+_WORD = re.compile(rf"[^\W\d_{_UNSPACED}]\w*")
 _PRUNE_AT = 2_000_000
 
 
@@ -57,7 +59,8 @@ def mine_terms(
 ) -> list[Term]:
     """The words of a corpus whose own tokens would save most, best first.
 
-    Words begin with a letter and are counted as they are written. `Tokenizer.with_tokens` adds
+    Words begin with a letter, of a script that puts blanks between words, and are counted as they
+    are written. `Tokenizer.with_tokens` adds
     them. InputError for a corpus without text.
     """
     chosen = config or TermConfig()

@@ -107,7 +107,7 @@ class TokenizerConfig:
                 )
             if self.kind in _OVER_BYTES and reads_as_bytes(token):
                 raise InputError(
-                    f"the special token {token!r} would be decoded as other bytes: write it in ASCII"
+                    f"the special token {token!r} would be decoded as other bytes; use ASCII"
                 )
             if tokens.count(token) > 1:
                 raise InputError(f"the special token {token!r} is given twice")

@@ -1,7 +1,15 @@
 """SentencePiece models (unigram, and BPE with or without byte fallback) to the backend.
 
 The fields are those of sentencepiece_model.proto, the way they are used that of the library's own
-encoder: bpe_model.cc, unigram_model.cc, normalizer.cc.
+encoder: bpe_model.cc, unigram_model.cc, normalizer.cc. What the backend does otherwise:
+
+- Its map of characters looks at clusters of fewer than six bytes as wholes and at others character
+  by character, where SentencePiece takes the longest match: several combining marks on one letter
+  may come out otherwise.
+- Scores of unigram pieces are added in double precision; SentencePiece's single precision decides
+  near ties by rounding in texts of thousands of characters.
+- User-defined pieces of a BPE model, and special tokens, get the blank that is put before a text
+  also after them.
 """
 
 from __future__ import annotations
@@ -149,7 +157,7 @@ def build(model: Model) -> tokenizers.Tokenizer:
         backend = Tokenizer(
             models.Unigram(_scored(model.pieces), unk_id=unknown, byte_fallback=model.byte_fallback)
         )
-        added = {_CONTROL}
+        added = {_UNKNOWN, _CONTROL}
     else:
         backend = Tokenizer(
             models.BPE(
@@ -160,10 +168,10 @@ def build(model: Model) -> tokenizers.Tokenizer:
                 byte_fallback=model.byte_fallback,
             )
         )
-        added = {_CONTROL, _USER_DEFINED}
+        added = {_UNKNOWN, _CONTROL, _USER_DEFINED}
     backend.add_tokens(
         [
-            AddedToken(piece.text, normalized=False, special=piece.kind == _CONTROL)
+            AddedToken(piece.text, normalized=False, special=piece.kind != _USER_DEFINED)
             for piece in model.pieces
             if piece.kind in added
         ]
@@ -213,7 +221,7 @@ def _set_normalizer(backend: tokenizers.Tokenizer, model: Model) -> None:
         steps.append(normalizers.Precompiled(model.charsmap))
     if model.collapse_spaces:
         # Deleted, not replaced, so that the offsets of what stays are its own.
-        steps.append(normalizers.Replace(Regex("^ +| +$|(?<= ) +"), ""))
+        steps.append(normalizers.Replace(Regex(r"\A +| +\z|(?<= ) +"), ""))
     if model.dummy_prefix:
         # Not the Metaspace pre-tokenizer: that adds none to a text that begins with a blank.
         steps.append(normalizers.Prepend(SPACE))
