@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from embedsearch.errors import InputError, StorageError
 from embedsearch.text.chat import render_chat
 from embedsearch.text.encoding import (
-    NOTHING_CUT,
     Encoding,
+    Padding,
     Side,
-    as_encoding,
-    check_side,
-    pad,
-    truncate,
+    batches,
+    encode,
+    encode_all,
+    ids_of,
 )
 from embedsearch.text.formats import read_tokenizer
 from embedsearch.text.formats.reading import CONFIG_NAME, FILE_NAME, TEMPLATE_NAME
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     import tokenizers
 
     from embedsearch.text.training import Kind, TokenizerConfig
-
-_BATCH_CHARACTERS = 1 << 19
-_BATCH_TEXTS = 4096
 
 
 class Tokenizer:
@@ -163,22 +160,14 @@ class Tokenizer:
         InputError where padding is asked for and the tokenizer has no padding token, or where
         `max_tokens` leaves no room beside the special tokens.
         """
-        check_side("truncation_side", truncation_side)
-        room = self._room(max_tokens, special_tokens)
-        found: list[tokenizers.Encoding] = []
-        cuts = [NOTHING_CUT] * len(texts)
-        for batch in _batches(texts):
-            found += self._encode_batch(batch, special_tokens=special_tokens)
-        for number, encoding in enumerate(found if room is not None else ()):
-            if len(encoding) > (max_tokens or 0):
-                bare = self._encode_batch([texts[number]], special_tokens=False)[0]
-                cuts[number] = truncate(bare, room or 0, truncation_side)
-                found[number] = self._backend.post_process(bare, None, special_tokens)
-        if padding is not None:
-            check_side("padding", padding)
-            token, token_id = self._padding()
-            pad(found, token, token_id, padding)
-        return [as_encoding(*pair) for pair in zip(found, cuts, strict=True)]
+        return encode_all(
+            self._backend,
+            texts,
+            special_tokens=special_tokens,
+            max_tokens=max_tokens,
+            truncation_side=truncation_side,
+            padding=None if padding is None else Padding(padding, *self._padding()),
+        )
 
     def encode_ids(
         self, texts: Sequence[str], *, special_tokens: bool = True, limit: int | None = None
@@ -188,20 +177,7 @@ class Tokenizer:
         Of a text of more than `limit` ids the end is cut off, its special tokens stay. Raises
         InputError for a limit that leaves no room for a token.
         """
-        room = self._room(limit, special_tokens)
-        ids: list[list[int]] = []
-        for batch in _batches(texts):
-            for text, encoding in zip(
-                batch,
-                self._encode_batch(batch, special_tokens=special_tokens, fast=True),
-                strict=True,
-            ):
-                if room is not None and len(encoding) > (limit or 0):
-                    encoding = self._encode_batch([text], special_tokens=False)[0]
-                    encoding.truncate(room)
-                    encoding = self._backend.post_process(encoding, None, special_tokens)
-                ids.append(encoding.ids)
-        return ids
+        return ids_of(self._backend, texts, special_tokens=special_tokens, limit=limit)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of `ids`. Raises InputError for an id that the vocabulary does not have."""
@@ -215,13 +191,13 @@ class Tokenizer:
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special tokens not counted."""
         counts: list[int] = []
-        for batch in _batches(texts):
-            counts += map(len, self._encode_batch(batch, special_tokens=False, fast=True))
+        for batch in batches(texts):
+            counts += map(len, encode(self._backend, batch, special_tokens=False, fast=True))
         return counts
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """(start, end) character range of each token of `text`, special tokens left out."""
-        found = self._encode_batch([text], special_tokens=False)[0]
+        [found] = encode(self._backend, [text], special_tokens=False)
         offsets: list[tuple[int, int]] = found.offsets
         return offsets
 
@@ -288,17 +264,6 @@ class Tokenizer:
         except OSError as error:
             raise StorageError(f"cannot write to {str(folder)!r}: {error.strerror}") from None
 
-    def _room(self, limit: int | None, special_tokens: bool) -> int | None:
-        """Tokens of a text within a limit."""
-        if limit is None:
-            return None
-        added = self.special_token_count if special_tokens else 0
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit <= added:
-            raise InputError(
-                f"a limit of {limit} tokens leaves no room for text: {added} of them are special"
-            )
-        return limit - added
-
     def _padding(self) -> tuple[str, int]:
         token = self.special_tokens.get("pad")
         found = None if token is None else self.token_to_id(token)
@@ -308,34 +273,3 @@ class Tokenizer:
                 "tokenizer.with_tokens(special_tokens=['<pad>'])"
             )
         return token, found
-
-    def _encode_batch(
-        self, texts: list[str], *, special_tokens: bool, fast: bool = False
-    ) -> list[tokenizers.Encoding]:
-        """`fast` leaves out the offsets."""
-        encode = self._backend.encode_batch_fast if fast else self._backend.encode_batch
-        try:
-            found: list[tokenizers.Encoding] = encode(texts, add_special_tokens=special_tokens)
-        except (TypeError, UnicodeError) as error:
-            raise _not_text(error) from None
-        return found
-
-
-def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Batches of bounded size: an encoding takes some hundred bytes for each token."""
-    batch: list[str] = []
-    characters = 0
-    for text in texts:
-        if not isinstance(text, str):
-            raise _not_text(TypeError(f"a {type(text).__name__} was given"))
-        batch.append(text)
-        characters += len(text)
-        if characters >= _BATCH_CHARACTERS or len(batch) == _BATCH_TEXTS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
-
-
-def _not_text(error: Exception) -> InputError:
-    return InputError(f"only strings without lone surrogates can be tokenized: {error}")
