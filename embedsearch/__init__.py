@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embedsearch.collection import Collection
     from embedsearch.encoder import SentenceEncoder
+    from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
@@ -41,11 +42,14 @@ _HOMES = {
     "Encoder": "types",
     "Hit": "types",
     "SentenceEncoder": "encoder",
+    "StaticConfig": "encoder.static",
+    "StaticReport": "encoder.static",
     "Status": "status",
     "SyncConfig": "plan",
     "SyncReport": "types",
     "Tokenizer": "text.tokenizer",
     "TokenizerConfig": "text.training",
+    "distil_static": "encoder.static",
     "mine_terms": "text.terms",
     "resize_embeddings": "tuning.embeddings",
 }
@@ -59,11 +63,14 @@ __all__ = [
     "Encoder",
     "Hit",
     "SentenceEncoder",
+    "StaticConfig",
+    "StaticReport",
     "Status",
     "SyncConfig",
     "SyncReport",
     "Tokenizer",
     "TokenizerConfig",
+    "distil_static",
     "mine_terms",
     "open",
     "resize_embeddings",

@@ -14,7 +14,8 @@ from sqlite_utils import Database
 
 from embedsearch import index
 from embedsearch.access import Access
-from embedsearch.device import describe
+from embedsearch.device import describe, has_accelerator
+from embedsearch.encoder.openvino_engine import is_installed, precision
 from embedsearch.errors import CorruptStoreError, EmbedSearchError
 from embedsearch.indexing import INDEX_FOLDER, load_generation, stale_reason
 from embedsearch.models import check_fingerprint, load_encoder
@@ -95,6 +96,7 @@ def _installation(folder: Path) -> Iterator[Check]:
         ok=True,
         detail=f"{hardware.cpu_count} CPU cores, torch {hardware.torch_version}",
     )
+    yield Check(check="engine", ok=True, detail=_engine())
     existing = next(
         path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
     )
@@ -105,6 +107,16 @@ def _installation(folder: Path) -> Iterator[Check]:
         detail=f"{free / 1e9:,.1f} GB free",
         remedy="free some space: a full disk stops indexing, though nothing is lost",
     )
+
+
+def _engine() -> str:
+    """What computes many texts here, of a model that every engine knows."""
+    if has_accelerator():
+        return "torch on the GPU, if torch finds it usable"
+    if not is_installed():
+        return "torch; OpenVINO, several times faster, is not installed"
+    found = precision()
+    return f"openvino in {found}" + ("" if found == "bf16" else ": this CPU has no bfloat16")
 
 
 def _installed(package: str) -> bool:

@@ -34,7 +34,7 @@ class Cut:
 
 
 class _Counts:
-    """Counts tokens and remembers the texts: the chunker counts every input before the tally does."""
+    """Counts tokens and remembers the texts: the chunker counts an input before the tally does."""
 
     def __init__(self, tokens: TokenCounter) -> None:
         self._tokens = tokens

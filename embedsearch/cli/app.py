@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, training
+from embedsearch.cli import evaluation, managing, searching, static, training
 
 app = typer.Typer(
     name="embedsearch",
@@ -40,4 +40,13 @@ def _main(
 managing.register(app)
 searching.register(app)
 evaluation.register(app)
-training.register(app)
+
+train = typer.Typer(
+    no_args_is_help=True,
+    help="Make a model.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+training.register(train)
+static.register(train)
+app.add_typer(train, name="train")

@@ -25,15 +25,9 @@ Inputs = Annotated[
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")]
 
 
-def register(app: typer.Typer) -> None:
-    train = typer.Typer(
-        no_args_is_help=True,
-        help="Learn from texts and other data.",
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+def register(train: typer.Typer) -> None:
     train.command()(tokenizer)
     train.command()(terms)
-    app.add_typer(train, name="train")
 
 
 def tokenizer(

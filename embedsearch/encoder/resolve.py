@@ -106,7 +106,7 @@ def _from_hub(model: str, download: bool) -> Path:
 
 def _downloaded(repo: str) -> Path | None:
     """The folder of a repository that was downloaded whole before, or None."""
-    folder = cached(repo, allow=_HUB_FILES, ignore=_HUB_IGNORED)
+    folder = cached(repo)
     if folder is None:
         return None
     try:

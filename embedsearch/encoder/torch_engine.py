@@ -126,7 +126,7 @@ class TorchEngine:
             if self._remark and not self._models:
                 log.warning("%s is computed with torch: %s", self._inputs.folder.root, self._remark)
             if device not in self._models:
-                self._models[device] = _load(self._inputs.folder.root, device)
+                self._models[device] = load_model(self._inputs.folder.root, device)
             return self._models[device]
 
 
@@ -144,10 +144,10 @@ def _half_precision(device: str) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def _load(folder: Path, device: str) -> Any:
+def load_model(folder: Path, device: str) -> Any:
     """The SentenceTransformer in `folder`, in float32, from local safetensors, running no code
     of the folder. Raises ModelError where it cannot be loaded or lacks weights."""
-    with _quiet() as remarks:
+    with quiet() as remarks:
         import torch
         from sentence_transformers import SentenceTransformer
 
@@ -176,7 +176,7 @@ def _load(folder: Path, device: str) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[list[str]]:
+def quiet() -> Iterator[list[str]]:
     """No progress bar and no remark of transformers while a model is loaded.
 
     Yields the list that its warnings are collected in. What was set before is set again.

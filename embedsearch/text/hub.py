@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,24 +17,27 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
-def cached(repo: str, *, allow: Sequence[str], ignore: Sequence[str] = ()) -> Path | None:
-    """A repository's folder in huggingface_hub's cache, without the network; None if not there.
+def cached(repo: str) -> Path | None:
+    """A repository's folder in the hub client's cache; None if nothing of it was ever downloaded.
 
-    What an interrupted download left is a folder too: see if what is needed is in it.
+    What an interrupted download left is a folder too: see if what is needed is in it. The cache is
+    read as its documentation lays it out, without importing the client:
+    https://huggingface.co/docs/huggingface_hub/guides/manage-cache
     """
-    from huggingface_hub import snapshot_download
-
+    home = _hub_cache() / f"models--{repo.replace('/', '--')}"
     try:
-        return Path(
-            snapshot_download(
-                repo,
-                allow_patterns=list(allow),
-                ignore_patterns=list(ignore),
-                local_files_only=True,
-            )
-        )
-    except (OSError, ValueError):  # LocalEntryNotFoundError is an OSError
+        commit = (home / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
         return None
+    return home / "snapshots" / commit
+
+
+def _hub_cache() -> Path:
+    environment = os.environ
+    if named := environment.get("HF_HUB_CACHE"):
+        return Path(named).expanduser()
+    caches = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(environment.get("HF_HOME") or f"{caches}/huggingface").expanduser() / "hub"
 
 
 def fetch(
@@ -58,12 +62,7 @@ def fetch(
         disable_progress_bars()
     try:
         return Path(
-            snapshot_download(
-                repo,
-                allow_patterns=list(allow),
-                ignore_patterns=list(ignore),
-                local_files_only=False,
-            )
+            snapshot_download(repo, allow_patterns=list(allow), ignore_patterns=list(ignore))
         )
     except RepositoryNotFoundError:
         raise NotFoundError(

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from embedsearch.encoder import EngineName, SentenceEncoder
-from embedsearch.encoder.torch_engine import _quiet
+from embedsearch.encoder.torch_engine import quiet
 from embedsearch.errors import DeviceError, InputError, ModelError, NotFoundError
 from tests.contract.encoder_contract import LONG
 from tests.encoder.tiny import VOCABULARY, edit_json, make_tiny_model
@@ -88,7 +88,7 @@ def test_logging_and_progress_bars_are_as_before(tiny):
     before = (list(logger.handlers), logger.level, logger.propagate)
 
     def interrupted():
-        with _quiet():
+        with quiet():
             assert not transformers_logging.is_progress_bar_enabled()
             raise KeyboardInterrupt
 

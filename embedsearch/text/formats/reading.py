@@ -74,8 +74,8 @@ def read_tokenizer(source: str | Path) -> TokenizerParts:
 
 def _from_hub(repo: str) -> TokenizerParts:
     """What is in the cache needs no network; a part that an interrupted download left is no use."""
-    folder = cached(repo, allow=_HUB_FILES, ignore=_HUB_IGNORED)
-    if folder is not None:
+    folder = cached(repo)
+    if folder is not None and folder.is_dir():
         with contextlib.suppress(NotFoundError):
             return _read_folder(folder)
     called = f"the tokenizer {repo!r}"

@@ -269,25 +269,29 @@ def test_several_in_one_folder(tmp_path):
 def test_a_hub_id(monkeypatch, tmp_path):
     """What is in the cache is used without asking; else it is fetched; without either, the way."""
     import huggingface_hub
-    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    cache: list[Path] = []
     asked = []
 
-    def snapshot_download(repo, *, local_files_only, **options):
-        asked.append((repo, local_files_only))
-        if not cache:
-            raise LocalEntryNotFoundError("cannot reach the hub")
-        return str(cache[0])
+    def snapshot_download(repo, **options):
+        asked.append(repo)
+        raise OSError("cannot reach the hub")
 
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     with pytest.raises(ModelError, match="to bring a tokenizer by hand, copy its"):
         Tokenizer.load("owner/name")
-    assert asked == [("owner/name", True), ("owner/name", False)]
-    cache.append(gpt2_files(tmp_path))
+    assert asked == ["owner/name"]
+    snapshot = tmp_path / "models--owner--name" / "snapshots" / "abc"
+    reference = tmp_path / "models--owner--name" / "refs" / "main"
+    for folder in (snapshot, reference.parent):
+        folder.mkdir(parents=True)
+    reference.write_text("abc")
+    with pytest.raises(ModelError, match="cannot reach the hub"):  # nothing useful in the cache
+        Tokenizer.load("owner/name")
+    gpt2_files(snapshot)
     asked.clear()
-    assert Tokenizer.load("gpt2").encode("ab").ids == [256]
-    assert asked == [("gpt2", True)]
+    assert Tokenizer.load("owner/name").encode("ab").ids == [256]
+    assert asked == []
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", "./missing", "missing.json", "a b"])
