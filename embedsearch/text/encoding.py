@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from embedsearch.errors import InputError
+from embedsearch.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     import tokenizers
@@ -120,6 +120,12 @@ def encode(
         found: list[tokenizers.Encoding] = call(texts, add_special_tokens=special_tokens)
     except (TypeError, UnicodeError) as error:
         raise _not_text(error) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # Rust's; it has no place to be imported from
+            raise
+        raise ModelError(
+            f"the tokenizer fails on a text, so its file must be damaged ({error}); fetch it again"
+        ) from None
     return found
 
 
