@@ -5,7 +5,7 @@ encoder: bpe_model.cc, unigram_model.cc, normalizer.cc. What the backend does ot
 
 - Its map of characters looks at clusters of fewer than six bytes as wholes and at others character
   by character, where SentencePiece takes the longest match: several combining marks on one letter
-  may come out otherwise.
+  may come out otherwise, and a mark that was joined to its letter is left out of the offsets.
 - Scores of unigram pieces are added in double precision; SentencePiece's single precision decides
   near ties by rounding in texts of thousands of characters.
 - User-defined pieces of a BPE model, and special tokens, get the blank that is put before a text
