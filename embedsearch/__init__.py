@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
+    from embedsearch.text.terms import mine_terms
     from embedsearch.text.tokenizer import Tokenizer
+    from embedsearch.text.training import TokenizerConfig
+    from embedsearch.tuning.embeddings import resize_embeddings
     from embedsearch.types import Chunk, Document, Encoder, Hit, SyncReport
     from embedsearch.word2vec import KeyedVectors, Word2VecConfig, read_sequences, train_word2vec
 
@@ -47,9 +50,12 @@ _HOMES = {
     "SyncConfig": "plan",
     "SyncReport": "types",
     "Tokenizer": "text.tokenizer",
+    "TokenizerConfig": "text.training",
     "Word2VecConfig": "word2vec",
     "distil_static": "encoder.static",
+    "mine_terms": "text.terms",
     "read_sequences": "word2vec",
+    "resize_embeddings": "tuning.embeddings",
     "train_word2vec": "word2vec",
 }
 
@@ -69,10 +75,13 @@ __all__ = [
     "SyncConfig",
     "SyncReport",
     "Tokenizer",
+    "TokenizerConfig",
     "Word2VecConfig",
     "distil_static",
+    "mine_terms",
     "open",
     "read_sequences",
+    "resize_embeddings",
     "train_word2vec",
 ]
 

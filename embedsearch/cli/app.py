@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, static, words
+from embedsearch.cli import evaluation, managing, searching, static, training, words
 
 app = typer.Typer(
     name="embedsearch",
@@ -45,5 +45,6 @@ train = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(train, name="train")
+training.register(train)
 static.register(train)
 words.register(app, train, evaluation.register(app))
