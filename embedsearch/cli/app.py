@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching
+from embedsearch.cli import evaluation, managing, searching, tokenizing
 
 app = typer.Typer(
     name="embedsearch",
@@ -40,3 +40,4 @@ def _main(
 managing.register(app)
 searching.register(app)
 evaluation.register(app)
+tokenizing.register(app)

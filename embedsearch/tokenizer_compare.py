@@ -1,0 +1,321 @@
+"""What texts cost with one tokenizer and another, language by language."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Literal
+
+from embedsearch.errors import InputError
+from embedsearch.text.anatomy import Anatomy
+from embedsearch.text.groups import TextGroup
+from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.tokenizer_names import Tokenizers, named_tokenizers
+from embedsearch.types import SILENT, Progress
+
+Basis = Literal["same texts", "parallel texts", "characters"]
+"""What makes languages comparable: each has the same texts, or its texts once more in a language
+that all share; else, a weaker measure, tokens per character."""
+
+COMPLETE_SHARE = 0.8
+"""A version of a text with fewer lines than this share of the median is taken as a fragment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonConfig:
+    """`context_window` counts tokens, `price` is that of a million tokens in whatever currency.
+
+    `reference` names the group that the others are compared with; None stands for the cheapest.
+    """
+
+    context_window: int = 8192
+    price: float | None = None
+    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.context_window, bool) or not isinstance(self.context_window, int):
+            raise InputError(f"context_window must be a whole number, not {self.context_window!r}")
+        if self.context_window < 1:
+            raise InputError(f"context_window must be at least 1, not {self.context_window}")
+        if self.price is not None and not 0 <= self.price < float("inf"):
+            raise InputError(f"price must be a number of at least 0, not {self.price!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenCost:
+    """What some texts cost. Special tokens put around a text are not counted.
+
+    `words` are parts between blanks, so languages that write none have few. `lost` counts the texts
+    that their tokens do not give back exactly, `ids_used` different ids, `context_share` is the
+    share of the window that all texts together take.
+    """
+
+    texts: int
+    characters: int
+    bytes: int
+    words: int
+    tokens: int
+    unknown: int
+    lost: int
+    ids_used: int
+    tokens_per_word: float | None
+    tokens_per_character: float | None
+    unknown_share: float
+    vocabulary_use: float
+    context_share: float
+    cost: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupCost:
+    """What one group costs; `ratio` is how many times what the reference group costs.
+
+    It is None for a fragment, and where there is nothing to compare with.
+    """
+
+    group: str
+    cost: TokenCost
+    ratio: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerReport:
+    """One tokenizer: all texts together in `total`, then group by group. `seconds` is what encoding
+    all texts took, `reference` the group whose ratio is 1."""
+
+    tokenizer: str
+    kind: str
+    vocab_size: int
+    total: TokenCost
+    seconds: float
+    reference: str | None
+    groups: tuple[GroupCost, ...]
+
+    @property
+    def megabytes_per_second(self) -> float:
+        return self.total.bytes / 1e6 / max(self.seconds, 1e-9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerComparison:
+    """Reports in the order of the tokenizers; `fragments` are groups left out of the ratios."""
+
+    tokenizers: tuple[TokenizerReport, ...]
+    basis: Basis
+    fragments: tuple[str, ...]
+    config: ComparisonConfig
+
+    def as_json(self) -> dict[str, Any]:
+        """What `embedsearch tokenizers compare --json` prints."""
+        return {
+            "basis": self.basis,
+            "fragments": list(self.fragments),
+            **asdict(self.config),
+            "tokenizers": [
+                {
+                    "tokenizer": report.tokenizer,
+                    "kind": report.kind,
+                    "vocab_size": report.vocab_size,
+                    **asdict(report.total),
+                    "seconds": report.seconds,
+                    "megabytes_per_second": report.megabytes_per_second,
+                    "reference": report.reference,
+                    "groups": [
+                        {"group": each.group, **asdict(each.cost), "ratio": each.ratio}
+                        for each in report.groups
+                    ],
+                }
+                for report in self.tokenizers
+            ],
+        }
+
+
+def compare_tokenizers(
+    tokenizers: Tokenizers,
+    texts: Sequence[str] | Mapping[str, Sequence[str]] | Sequence[TextGroup],
+    config: ComparisonConfig | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> TokenizerComparison:
+    """Tokens, unknowns, losses, speed and price of texts with each tokenizer, by group.
+
+    Args:
+        tokenizers: tokenizers or their names; a mapping says what to call each.
+        texts: texts, or texts by language (or whatever they are grouped by). Where every language
+            has equally many, they are taken as the same texts, translated.
+
+    Raises:
+        InputError: no texts, or what is no text; a reference that is no group.
+    """
+    config = config or ComparisonConfig()
+    groups = _as_groups(texts)
+    names = [group.name for group in groups]
+    if config.reference is not None and config.reference not in names:
+        raise InputError(
+            f"the reference {config.reference!r} is no group; the groups are "
+            f"{', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
+        )
+    basis = _basis(groups)
+    fragments = _fragments(groups) if basis == "same texts" else frozenset[str]()
+    fragments -= {config.reference}
+    reports = tuple(
+        _report(name, tokenizer, groups, basis, fragments, config, progress)
+        for name, tokenizer in named_tokenizers(tokenizers).items()
+    )
+    return TokenizerComparison(
+        tokenizers=reports,
+        basis=basis,
+        fragments=tuple(name for name in names if name in fragments),
+        config=config,
+    )
+
+
+def _as_groups(
+    texts: Sequence[str] | Mapping[str, Sequence[str]] | Sequence[TextGroup],
+) -> list[TextGroup]:
+    if isinstance(texts, str):
+        raise InputError("a list of texts is needed, not one string: put it in a list")
+    if isinstance(texts, Mapping):
+        groups = [
+            TextGroup(name=name, texts=[each] if isinstance(each, str) else list(each))
+            for name, each in texts.items()
+        ]
+    else:
+        groups = [each for each in texts if isinstance(each, TextGroup)]
+        alone = [each for each in texts if not isinstance(each, TextGroup)]
+        groups += [TextGroup(name="all", texts=alone)] if alone else []
+    if not any(text for group in groups for text in group.texts):
+        raise InputError("there is no text to compare tokenizers on")
+    names = [group.name for group in groups]
+    if len(set(names)) < len(names):
+        raise InputError(f"two groups have the same name: {', '.join(sorted(names)[:10])}")
+    return groups
+
+
+def _basis(groups: Sequence[TextGroup]) -> Basis:
+    if all(group.parallel for group in groups):
+        return "parallel texts"
+    equal = len({len(group.texts) for group in groups}) == 1
+    return "same texts" if equal else "characters"
+
+
+def _fragments(groups: Sequence[TextGroup]) -> frozenset[str]:
+    """Groups that hold only a part of what the others hold, told by their lines."""
+    lines = {
+        group.name: sum(len(text.split("\n")) for text in group.texts if text) for group in groups
+    }
+    least = COMPLETE_SHARE * median(lines.values())
+    return frozenset(name for name, count in lines.items() if count < least)
+
+
+class _Tally:
+    """The counts of one group, filled text by text."""
+
+    def __init__(self) -> None:
+        self.texts = self.characters = self.bytes = self.words = 0
+        self.tokens = self.unknown = self.lost = 0
+        self.used: set[int] = set()
+
+    def add(self, text: str, ids: Sequence[int], unknown_id: int | None, decoded: str) -> None:
+        self.texts += 1
+        self.characters += len(text)
+        self.bytes += len(text.encode())
+        self.words += len(text.split())
+        self.tokens += len(ids)
+        self.unknown += 0 if unknown_id is None else ids.count(unknown_id)
+        self.lost += decoded != text
+        self.used.update(ids)
+
+    def merge(self, other: _Tally) -> None:
+        for name in ("texts", "characters", "bytes", "words", "tokens", "unknown", "lost"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.used |= other.used
+
+    def cost(self, vocab_size: int, config: ComparisonConfig) -> TokenCost:
+        return TokenCost(
+            texts=self.texts,
+            characters=self.characters,
+            bytes=self.bytes,
+            words=self.words,
+            tokens=self.tokens,
+            unknown=self.unknown,
+            lost=self.lost,
+            ids_used=len(self.used),
+            tokens_per_word=self.tokens / self.words if self.words else None,
+            tokens_per_character=self.tokens / self.characters if self.characters else None,
+            unknown_share=self.unknown / self.tokens if self.tokens else 0.0,
+            vocabulary_use=len(self.used) / vocab_size,
+            context_share=self.tokens / config.context_window,
+            cost=None if config.price is None else self.tokens * config.price / 1e6,
+        )
+
+
+def _report(
+    name: str,
+    tokenizer: Tokenizer,
+    groups: Sequence[TextGroup],
+    basis: Basis,
+    fragments: frozenset[str],
+    config: ComparisonConfig,
+    progress: Progress,
+) -> TokenizerReport:
+    anatomy = Anatomy(tokenizer)
+    tallies, seconds = _tally(name, anatomy, groups, progress)
+    units: dict[str, float] = {}
+    for group in groups:
+        weight = _weight(group, tallies[group.name], basis, tokenizer)
+        if weight and tallies[group.name].tokens and group.name not in fragments:
+            units[group.name] = tallies[group.name].tokens / weight
+    reference = config.reference or min(units, key=units.__getitem__, default=None)
+    base = units.get(reference) if reference is not None and len(groups) > 1 else None
+    total = _Tally()
+    for tally in tallies.values():
+        total.merge(tally)
+    return TokenizerReport(
+        tokenizer=name,
+        kind=anatomy.kind,
+        vocab_size=anatomy.vocab_size,
+        total=total.cost(anatomy.vocab_size, config),
+        seconds=seconds,
+        reference=reference if base else None,
+        groups=tuple(
+            GroupCost(
+                group=group,
+                cost=tally.cost(anatomy.vocab_size, config),
+                ratio=units[group] / base if base and group in units else None,
+            )
+            for group, tally in tallies.items()
+        ),
+    )
+
+
+def _tally(
+    name: str, anatomy: Anatomy, groups: Sequence[TextGroup], progress: Progress
+) -> tuple[dict[str, _Tally], float]:
+    """The counts of each group, and how long encoding alone took."""
+    texts = [(group.name, text) for group in groups for text in group.texts]
+    progress.start(f"Tokenizing with {name}", sum(len(text) for _, text in texts), "characters")
+    tallies = {group.name: _Tally() for group in groups}
+    batches = anatomy.encode_batches([text for _, text in texts])
+    seconds, place = 0.0, 0
+    while True:
+        began = time.perf_counter()
+        batch = next(batches, None)
+        seconds += time.perf_counter() - began
+        if batch is None:
+            return tallies, seconds
+        decoded = anatomy.decode_many(batch)
+        covered = texts[place : place + len(batch)]
+        for (group, text), ids, back in zip(covered, batch, decoded, strict=True):
+            tallies[group].add(text, ids, anatomy.unknown_id, back)
+        progress.advance(sum(len(text) for _, text in covered))
+        place += len(batch)
+
+
+def _weight(group: TextGroup, tally: _Tally, basis: Basis, tokenizer: Tokenizer) -> float:
+    """What the tokens of a group are divided by to be compared with those of another."""
+    if basis == "parallel texts":
+        return float(sum(tokenizer.count(group.parallel)))
+    return 1.0 if basis == "same texts" else float(tally.characters)
