@@ -4,132 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any, Literal
 
 from embedsearch.errors import InputError
 from embedsearch.text.anatomy import Anatomy
 from embedsearch.text.groups import TextGroup
 from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.tokenizer_costs import (
+    UNREADABLE_SHARE,
+    Basis,
+    ComparisonConfig,
+    GroupCost,
+    TokenCost,
+    TokenizerComparison,
+    TokenizerReport,
+)
 from embedsearch.tokenizer_names import Tokenizers, named_tokenizers
 from embedsearch.types import SILENT, Progress
 
-Basis = Literal["same texts", "parallel texts", "characters"]
-"""What makes languages comparable: each has the same texts, or its texts once more in a language
-that all share; else, a weaker measure, tokens per character."""
-
 COMPLETE_SHARE = 0.8
 """A version of a text with fewer lines than this share of the median is taken as a fragment."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonConfig:
-    """`context_window` counts tokens, `price` is that of a million tokens in whatever currency.
-
-    `reference` names the group that the others are compared with; None stands for the cheapest.
-    """
-
-    context_window: int = 8192
-    price: float | None = None
-    reference: str | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.context_window, bool) or not isinstance(self.context_window, int):
-            raise InputError(f"context_window must be a whole number, not {self.context_window!r}")
-        if self.context_window < 1:
-            raise InputError(f"context_window must be at least 1, not {self.context_window}")
-        if self.price is not None and not 0 <= self.price < float("inf"):
-            raise InputError(f"price must be a number of at least 0, not {self.price!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenCost:
-    """What some texts cost. Special tokens put around a text are not counted.
-
-    `words` are parts between blanks, so languages that write none have few. `lost` counts the texts
-    that their tokens do not give back exactly, `ids_used` different ids, `context_share` is the
-    share of the window that all texts together take.
-    """
-
-    texts: int
-    characters: int
-    bytes: int
-    words: int
-    tokens: int
-    unknown: int
-    lost: int
-    ids_used: int
-    tokens_per_word: float | None
-    tokens_per_character: float | None
-    unknown_share: float
-    vocabulary_use: float
-    context_share: float
-    cost: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupCost:
-    """What one group costs; `ratio` is how many times what the reference group costs.
-
-    It is None for a fragment, and where there is nothing to compare with.
-    """
-
-    group: str
-    cost: TokenCost
-    ratio: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerReport:
-    """One tokenizer: all texts together in `total`, then group by group. `seconds` is what encoding
-    all texts took, `reference` the group whose ratio is 1."""
-
-    tokenizer: str
-    kind: str
-    vocab_size: int
-    total: TokenCost
-    seconds: float
-    reference: str | None
-    groups: tuple[GroupCost, ...]
-
-    @property
-    def megabytes_per_second(self) -> float:
-        return self.total.bytes / 1e6 / max(self.seconds, 1e-9)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerComparison:
-    """Reports in the order of the tokenizers; `fragments` are groups left out of the ratios."""
-
-    tokenizers: tuple[TokenizerReport, ...]
-    basis: Basis
-    fragments: tuple[str, ...]
-    config: ComparisonConfig
-
-    def as_json(self) -> dict[str, Any]:
-        """What `embedsearch tokenizers compare --json` prints."""
-        return {
-            "basis": self.basis,
-            "fragments": list(self.fragments),
-            **asdict(self.config),
-            "tokenizers": [
-                {
-                    "tokenizer": report.tokenizer,
-                    "kind": report.kind,
-                    "vocab_size": report.vocab_size,
-                    **asdict(report.total),
-                    "seconds": report.seconds,
-                    "megabytes_per_second": report.megabytes_per_second,
-                    "reference": report.reference,
-                    "groups": [
-                        {"group": each.group, **asdict(each.cost), "ratio": each.ratio}
-                        for each in report.groups
-                    ],
-                }
-                for report in self.tokenizers
-            ],
-        }
 
 
 def compare_tokenizers(
@@ -263,12 +157,13 @@ def _report(
 ) -> TokenizerReport:
     anatomy = Anatomy(tokenizer)
     tallies, seconds = _tally(name, anatomy, groups, progress)
+    costs = {name: tally.cost(anatomy.vocab_size, config) for name, tally in tallies.items()}
     units: dict[str, float] = {}
     for group in groups:
-        weight = _weight(group, tallies[group.name], basis, tokenizer)
-        if weight and tallies[group.name].tokens and group.name not in fragments:
-            units[group.name] = tallies[group.name].tokens / weight
-    reference = config.reference or min(units, key=units.__getitem__, default=None)
+        weight = _weight(group, costs[group.name], basis, tokenizer)
+        if weight and costs[group.name].tokens and group.name not in fragments:
+            units[group.name] = costs[group.name].tokens / weight
+    reference = config.reference or _cheapest(units, costs)
     base = units.get(reference) if reference is not None and len(groups) > 1 else None
     total = _Tally()
     for tally in tallies.values():
@@ -283,12 +178,18 @@ def _report(
         groups=tuple(
             GroupCost(
                 group=group,
-                cost=tally.cost(anatomy.vocab_size, config),
+                cost=cost,
                 ratio=units[group] / base if base and group in units else None,
             )
-            for group, tally in tallies.items()
+            for group, cost in costs.items()
         ),
     )
+
+
+def _cheapest(units: Mapping[str, float], costs: Mapping[str, TokenCost]) -> str | None:
+    """The group of the lowest cost among those that are read, else among all."""
+    read = [group for group in units if costs[group].unknown_share <= UNREADABLE_SHARE]
+    return min(read or units, key=units.__getitem__, default=None)
 
 
 def _tally(
@@ -314,8 +215,8 @@ def _tally(
         place += len(batch)
 
 
-def _weight(group: TextGroup, tally: _Tally, basis: Basis, tokenizer: Tokenizer) -> float:
+def _weight(group: TextGroup, cost: TokenCost, basis: Basis, tokenizer: Tokenizer) -> float:
     """What the tokens of a group are divided by to be compared with those of another."""
     if basis == "parallel texts":
         return float(sum(tokenizer.count(group.parallel)))
-    return 1.0 if basis == "same texts" else float(tally.characters)
+    return 1.0 if basis == "same texts" else float(cost.characters)

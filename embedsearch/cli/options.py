@@ -41,6 +41,15 @@ Model = Annotated[
     str | None,
     typer.Option("--model", metavar="M", help="The encoder: a name, a folder or a hub id."),
 ]
+Tokenizers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-t",
+        "--tokenizer",
+        metavar="T",
+        help="A tokenizer: a folder, a file or a hub id. May be repeated.",
+    ),
+]
 
 _CONDITION = re.compile(r"(?P<key>[^=!<>~]+)(?P<operator>!=|<=|>=|=|<|>|~)(?P<value>.*)", re.DOTALL)
 _OPERATORS = {

@@ -124,6 +124,10 @@ class Anatomy:
         found: dict[str, Any] = json.loads(self._backend.model.__getstate__())
         return found
 
+    def token(self, token_id: int) -> str:
+        """The token of an id; empty where the vocabulary has a gap."""
+        return str(self._backend.id_to_token(token_id) or "")
+
     def normalize(self, text: str) -> str:
         """The text as the model sees it, a blank written as a blank."""
         normalizer = self._backend.normalizer

@@ -7,10 +7,10 @@ import io
 import json
 import lzma
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from embedsearch.errors import InputError, NotFoundError, ReadError
 from embedsearch.text.readers import read_file
@@ -51,7 +51,7 @@ class TextGroup:
                 ) from None
 
 
-def language_of(metadata: dict[str, Any]) -> str | None:
+def language_of(metadata: Mapping[str, Any]) -> str | None:
     """What a record calls its language, if it does."""
     for name in LANGUAGE_FIELDS:
         value = metadata.get(name)
@@ -111,7 +111,7 @@ def _read(path: Path) -> Iterator[tuple[str, str, str | None]]:
                 yield path.name, line, None
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> io.BufferedIOBase:
     if path.suffix == ".gz":
         return gzip.open(path)
     return lzma.open(path) if path.suffix == ".xz" else path.open("rb")
