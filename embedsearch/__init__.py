@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
+    from embedsearch.text.groups import TextGroup
+    from embedsearch.text.inspection import Inspection, inspect_text
+    from embedsearch.text.merges import compression_curve
     from embedsearch.text.tokenizer import Tokenizer
+    from embedsearch.tokenizer_compare import compare_tokenizers
+    from embedsearch.tokenizer_costs import ComparisonConfig, TokenizerComparison
+    from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
+    from embedsearch.tokens_to_vectors import compare_word, token_vectors
     from embedsearch.types import Chunk, Document, Encoder, Hit, SyncReport
 
     open = Collection.open  # noqa: A001
@@ -33,31 +40,53 @@ _HOMES = {
     "Chunk": "types",
     "ChunkingConfig": "text.chunking",
     "Collection": "collection",
+    "ComparisonConfig": "tokenizer_costs",
     "Document": "types",
     "EmbedSearchError": "errors",
     "Encoder": "types",
     "Hit": "types",
+    "Inspection": "text.inspection",
     "SentenceEncoder": "encoder",
     "Status": "status",
     "SyncConfig": "plan",
     "SyncReport": "types",
+    "TextGroup": "text.groups",
     "Tokenizer": "text.tokenizer",
+    "TokenizerComparison": "tokenizer_costs",
+    "TokenizerEvaluationConfig": "tokenizer_evaluate",
+    "compare_tokenizers": "tokenizer_compare",
+    "compare_word": "tokens_to_vectors",
+    "compression_curve": "text.merges",
+    "evaluate_tokenizers": "tokenizer_evaluate",
+    "inspect_text": "text.inspection",
+    "token_vectors": "tokens_to_vectors",
 }
 
 __all__ = [
     "Chunk",
     "ChunkingConfig",
     "Collection",
+    "ComparisonConfig",
     "Document",
     "EmbedSearchError",
     "Encoder",
     "Hit",
+    "Inspection",
     "SentenceEncoder",
     "Status",
     "SyncConfig",
     "SyncReport",
+    "TextGroup",
     "Tokenizer",
+    "TokenizerComparison",
+    "TokenizerEvaluationConfig",
+    "compare_tokenizers",
+    "compare_word",
+    "compression_curve",
+    "evaluate_tokenizers",
+    "inspect_text",
     "open",
+    "token_vectors",
 ]
 
 

@@ -16,9 +16,9 @@ from embedsearch.text.anatomy import Anatomy
 from embedsearch.text.groups import TextGroup, sentences
 from embedsearch.text.merges import compression_curve
 from embedsearch.text.tokenizer import Tokenizer
-from embedsearch.token_vectors import WordComparison
 from embedsearch.tokenizer_costs import TokenizerComparison
 from embedsearch.tokenizer_names import short_names
+from embedsearch.tokens_to_vectors import WordComparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -79,12 +79,17 @@ def remarks(found: Inspection) -> list[str]:
         lines.append(f"unknown    not in the vocabulary: {_some(map(repr, unknown), len(unknown))}")
     cut = found.of_kind("byte")
     if cut:
-        places = dict.fromkeys((token.start, token.end) for token in cut)
-        texts = [repr(found.text[start:end]) for start, end in places]
+        texts = [repr(each) for each in _sources(found, cut)]
         lines.append(f"bytes      {len(cut)} tokens are parts of {_some(texts, len(texts))}")
     if not found.lossless:
         lines.append(f"lost       the tokens give back {_clipped(found.decoded)!r}")
     return lines
+
+
+def _sources(found: Inspection, tokens: Iterable[InspectedToken]) -> list[str]:
+    """The characters that byte tokens are parts of, each once."""
+    texts = (found.text[token.start : token.end] for token in tokens)
+    return list(dict.fromkeys(text.strip() or text for text in texts if text))
 
 
 def _special_remarks(found: Inspection) -> Iterable[str]:

@@ -94,7 +94,7 @@ def _show_tokens(texts: list[str], tokenizers: list[str] | None, as_json: bool) 
 
 def _show_vectors(texts: list[str], model: str, as_json: bool) -> int:
     from embedsearch.encoder.token_states import TokenModel
-    from embedsearch.token_vectors import token_vectors
+    from embedsearch.tokens_to_vectors import token_vectors
 
     loaded = TokenModel.load(model)
     found = [token_vectors(text, loaded) for text in texts]
@@ -107,7 +107,7 @@ def _show_vectors(texts: list[str], model: str, as_json: bool) -> int:
 
 
 def _compare_word(word: str, texts: list[str], model: str, plot: Path | None, as_json: bool) -> int:
-    from embedsearch.token_vectors import compare_word
+    from embedsearch.tokens_to_vectors import compare_word
 
     found = compare_word(word, texts, model)
     if plot is not None:

@@ -10,9 +10,9 @@ from embedsearch.cli.token_output import shown
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from embedsearch.token_vectors import Matrix, TokenVectors, WordComparison
+    from embedsearch.tokens_to_vectors import Matrix, TokenVectors, WordComparison
 
-SHOWN_NUMBERS = 3
+SHOWN_NUMBERS, SHOWN_NEIGHBOURS = 2, 3
 _SHADES = " ░▒▓█"
 """From a cosine of 0 to 1, for a terminal without colours."""
 
@@ -31,11 +31,11 @@ def print_vectors(found: TokenVectors) -> None:
         table.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
     table.add_column("in context", no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
-    table.add_column("nearest in the table", no_wrap=True)
+    table.add_column("nearest in the table")
     for token, static, contextual, neighbours in zip(
         found.tokens, found.static, found.contextual, found.neighbours, strict=True
     ):
-        near = "  ".join(f"{plain(name)} {cosine:.2f}" for name, cosine in neighbours[:3])
+        near = "  ".join(plain(name) for name, _ in neighbours[:SHOWN_NEIGHBOURS])
         table.add_row(
             f"[bold]{escape(shown(token))}[/]",
             str(token.id),
@@ -96,4 +96,4 @@ def _print_heat(console: Console, cosines: Matrix) -> None:
 
 
 def _beginning(vector: list[float]) -> str:
-    return " ".join(f"{number:6.2f}" for number in vector[:SHOWN_NUMBERS]) + " …"
+    return " ".join(f"{number:5.2f}" for number in vector[:SHOWN_NUMBERS]) + " …"

@@ -22,7 +22,8 @@ COMPARED_CHARACTERS = 2_000
 class InspectedToken:
     """A token and where it comes from: `text[start:end]`, nothing where `added`.
 
-    `piece` is the token as a person reads it, `data` the bytes of a byte token.
+    `piece` is the token as a person reads it, for an unknown one the text that it stands for;
+    `data` are the bytes of a byte token.
     """
 
     id: int
@@ -139,8 +140,9 @@ def _inspected(
     if data is not None and anatomy.byte_level and _is_text(data):
         data = None
     kind: Kind = "word" if starts else "continuation"
-    if raw.id == anatomy.unknown_id and text[raw.start : raw.end] != raw.token:
-        kind = "unknown"
+    written = text[raw.start : raw.end]
+    if raw.id == anatomy.unknown_id and written != anatomy.token(raw.id):
+        kind, piece = "unknown", written
     elif raw.added or raw.id in anatomy.special_ids:
         kind = "special"
     elif data is not None:
