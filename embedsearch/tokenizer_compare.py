@@ -157,7 +157,7 @@ def _report(
 ) -> TokenizerReport:
     anatomy = Anatomy(tokenizer)
     tallies, seconds = _tally(name, anatomy, groups, progress)
-    costs = {name: tally.cost(anatomy.vocab_size, config) for name, tally in tallies.items()}
+    costs = {name: tally.cost(tokenizer.vocab_size, config) for name, tally in tallies.items()}
     units: dict[str, float] = {}
     for group in groups:
         weight = _weight(group, costs[group.name], basis, tokenizer)
@@ -171,8 +171,8 @@ def _report(
     return TokenizerReport(
         tokenizer=name,
         kind=anatomy.kind,
-        vocab_size=anatomy.vocab_size,
-        total=total.cost(anatomy.vocab_size, config),
+        vocab_size=tokenizer.vocab_size,
+        total=total.cost(tokenizer.vocab_size, config),
         seconds=seconds,
         reference=reference if base else None,
         groups=tuple(

@@ -138,13 +138,11 @@ def _compression(tokenizers: Mapping[str, Tokenizer], sample: Sequence[str]) -> 
         anatomy = Anatomy(tokenizer)
         if anatomy.kind == "BPE":
             curve = compression_curve(tokenizer, sample)
-            first = anatomy.vocab_size - curve.merges[-1]
-            sizes = [first + merges for merges in curve.merges]
             reach = [characters / max(tokens, 1) for tokens in curve.tokens]
-            axes.plot(sizes, reach, color=colour, label=names[name], linewidth=2)
+            axes.plot(curve.vocab_sizes, reach, color=colour, label=names[name], linewidth=2)
         else:
             reach = [characters / max(1, sum(tokenizer.count(sample)))]
-            axes.plot([anatomy.vocab_size], reach, "o", color=colour, label=names[name])
+            axes.plot([tokenizer.vocab_size], reach, "o", color=colour, label=names[name])
     _logarithmic(axes)
     _axes(
         axes,

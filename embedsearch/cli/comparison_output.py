@@ -128,7 +128,8 @@ def _groups(found: TokenizerComparison, width: int) -> Table:
         max(report.groups[place].ratio or 0.0 for report in found.tokenizers)
         for place in range(len(found.tokenizers[0].groups))
     ]
-    order = sorted(range(len(highest)), key=lambda place: -highest[place])
+    compared = [place for place in range(len(highest)) if highest[place]]
+    order = sorted(compared or range(len(highest)), key=lambda place: -highest[place])
     hidden = len(order) - DEAREST - CHEAPEST
     for rank, place in enumerate(order):
         if hidden > 1 and DEAREST <= rank < len(order) - CHEAPEST:
@@ -170,7 +171,7 @@ def _notes(found: TokenizerComparison) -> list[str]:
     if any(not each.readable for report in found.tokenizers for each in report.groups):
         notes.append("?: mostly unknown tokens, so cheap because it is not read")
     if found.fragments:
-        notes.append(f"–: fragments, not compared: {', '.join(found.fragments)}")
+        notes.append(f"left out, for they are fragments: {', '.join(found.fragments)}")
     return notes
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from embedsearch.errors import InputError
@@ -19,13 +19,15 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class CompressionCurve:
-    """`tokens[i]` is what the texts cost with the first `merges[i]` merges alone.
+    """`tokens[i]` is what the texts cost with the first `merges[i]` merges alone, a vocabulary of
+    `vocab_sizes[i]` tokens.
 
     The first entry is without any merge, the last with all; entries between are where a merge that
     the texts use comes in.
     """
 
     merges: tuple[int, ...]
+    vocab_sizes: tuple[int, ...]
     tokens: tuple[int, ...]
     characters: int
 
@@ -37,9 +39,9 @@ class CompressionCurve:
 def compression_curve(tokenizer: Tokenizer, texts: Sequence[str]) -> CompressionCurve:
     """Tokens of the texts after each merge of a byte-pair tokenizer.
 
-    One pass yields the whole curve: a merge joins what earlier merges made, so merges are applied
-    in order of rank, and what is done before rank k is what the first k merges do (Sennrich et al.
-    2016, https://aclanthology.org/P16-1162). Special tokens are not counted.
+    One pass yields the whole curve: merges are applied lowest rank first (Sennrich et al. 2016,
+    https://aclanthology.org/P16-1162), so what is done before rank k is what the first k do.
+    Special tokens are not counted.
 
     Raises InputError for a tokenizer of another kind: its vocabulary does not grow by merges.
     """
@@ -58,16 +60,29 @@ def compression_curve(tokenizer: Tokenizer, texts: Sequence[str]) -> Compression
         before += len(symbols) * times
         for rank in _applied(symbols, ranks, prefix):
             saved[rank] += times
-    merges, tokens = [0], [before]
-    for rank in sorted(saved):
-        merges.append(rank + 1)
-        tokens.append(tokens[-1] - saved[rank])
-    if merges[-1] < len(ranks):
-        merges.append(len(ranks))
+    used = sorted(saved)
+    points = [0, *(rank + 1 for rank in used)]
+    tokens = [before, *(before - gone for gone in accumulate(saved[rank] for rank in used))]
+    if points[-1] < len(ranks):
+        points.append(len(ranks))
         tokens.append(tokens[-1])
+    sizes = _vocab_sizes(ranks, prefix, anatomy.vocab_size)
     return CompressionCurve(
-        merges=tuple(merges), tokens=tuple(tokens), characters=sum(map(len, texts))
+        merges=tuple(points),
+        vocab_sizes=tuple(sizes[point] for point in points),
+        tokens=tuple(tokens),
+        characters=sum(map(len, texts)),
     )
+
+
+def _vocab_sizes(ranks: Mapping[Pair, int], prefix: str, vocab_size: int) -> list[int]:
+    """The number of tokens with the first k merges, by k; several may make the same token."""
+    made: set[str] = set()
+    sizes = [0]
+    for first, second in ranks:
+        made.add(first + second.removeprefix(prefix))
+        sizes.append(len(made))
+    return [vocab_size - len(made) + size for size in sizes]
 
 
 def _pair(merge: str | list[str]) -> Pair:
@@ -101,20 +116,25 @@ def _symbols(piece: str, model: Mapping[str, Any]) -> list[str]:
 
 
 def _applied(symbols: list[str], ranks: Mapping[Pair, int], prefix: str) -> Iterator[int]:
-    """The ranks of the merges that are applied to a piece, in order: always the lowest rank that
-    can be, the first place of it. A linked list of symbols and a heap of pairs."""
+    """For each merge that is applied to a piece, the rank up to which merges are needed for it.
+
+    Always the lowest rank that can be is applied, at its first place. One that is lower than the
+    last became possible by the last alone, so it needs that too. A linked list and a heap of pairs.
+    """
     symbols = list(symbols)
     before, after = list(range(-1, len(symbols) - 1)), list(range(1, len(symbols) + 1))
     heap = [
         (ranks[pair], place, pair) for place, pair in enumerate(pairwise(symbols)) if pair in ranks
     ]
     heapq.heapify(heap)
+    highest = -1
     while heap:
         rank, place, pair = heapq.heappop(heap)
         right = after[place]
         if right >= len(symbols) or (symbols[place], symbols[right]) != pair:
             continue
-        yield rank
+        highest = max(highest, rank)
+        yield highest
         symbols[place] += symbols[right].removeprefix(prefix)
         symbols[right] = ""  # gone: part of no pair
         after[place] = after[right]

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
+from tokenizers import models
 
 from embedsearch.errors import InputError
 from embedsearch.text.anatomy import Anatomy
@@ -32,6 +33,26 @@ def test_every_point_is_what_a_tokenizer_with_so_many_merges_gives(kind):
     assert curve.characters == sum(map(len, TEXT))
     for merges in (0, 1, 2, 7, every // 2, every - 1, every):
         assert curve.at(merges) == sum(cut_to(tokenizer, merges).count(TEXT))
+
+
+@pytest.mark.parametrize("kind", BYTE_PAIR)
+def test_vocabulary_sizes(kind):
+    tokenizer = TOKENIZERS[kind]
+    curve = compression_curve(tokenizer, TEXT)
+    merges = Anatomy(tokenizer).model_settings["merges"]
+    assert curve.vocab_sizes[-1] == tokenizer.vocab_size
+    assert curve.vocab_sizes[0] == tokenizer.vocab_size - len({"".join(pair) for pair in merges})
+
+
+def test_merges_that_are_out_of_order():
+    letters = {letter: number for number, letter in enumerate("abcd")}
+    merges = [("ab", "c"), ("b", "d"), ("a", "b"), ("abc", "d"), ("a", "bd")]
+    made = {"".join(pair): 4 + number for number, pair in enumerate(merges)}
+    tokenizer = Tokenizer(Backend(models.BPE(vocab=letters | made, merges=merges)))
+    texts = ["abcd", "abc", "abd", "cab", "abcabd"]
+    curve = compression_curve(tokenizer, texts)
+    for count in range(len(merges) + 1):
+        assert curve.at(count) == sum(cut_to(tokenizer, count).count(texts)), count
 
 
 @pytest.mark.parametrize("kind", BYTE_PAIR)
