@@ -1,45 +1,62 @@
-"""Tokenizers in pictures: lengths, the token tax, compression merge by merge, words in context."""
+"""Tokenizers compared in pictures: lengths, compression merge by merge, the token tax."""
 
 from __future__ import annotations
 
-import io
-import warnings
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from html import escape
+from itertools import cycle
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from embedsearch.errors import DependencyError, InputError
+from embedsearch.plotting import (
+    COLOURS,
+    as_svg,
+    finish,
+    label,
+    logarithmic,
+    new_figure,
+    page,
+    save,
+    writing,
+)
 from embedsearch.text.anatomy import Anatomy
 from embedsearch.text.groups import TextGroup, sentences
-from embedsearch.text.merges import compression_curve
+from embedsearch.text.merges import CompressionCurve, compression_curve
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.tokenizer_costs import TokenizerComparison
 from embedsearch.tokenizer_names import short_names
-from embedsearch.tokens_to_vectors import WordComparison
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+T = TypeVar("T")
 
 SAMPLE_CHARACTERS = 1_000_000
 """Lengths and compression are drawn from so much of the texts, spread evenly over them."""
 MOST_ROWS = 50
 """Languages drawn; of more, the dearest, the cheapest, and some between."""
-_COLOURS = ("#3b6fb6", "#e07b39", "#4a9d5b", "#a34fa0", "#b3392f", "#7a6a55", "#2aa3a3")
-_HTML = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width">
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-figure{{margin:2rem 0}}figure svg{{max-width:100%;height:auto}}table{{border-collapse:collapse}}
-td,th{{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #ddd}}
-td:first-child,th:first-child{{text-align:left}}</style>
-<h1>{title}</h1>
-{body}
-</html>
-"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """What is drawn of one tokenizer beside its costs: tokens of each sentence of the sample, and
+    the curve of one that has merges."""
+
+    name: str
+    vocab_size: int
+    lengths: Sequence[int]
+    curve: CompressionCurve | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "vocab_size": self.vocab_size,
+            "sentences_by_tokens": dict(sorted(Counter(self.lengths).items())),
+            "compression": None if self.curve is None else asdict(self.curve),
+        }
 
 
 def comparison_plots(
@@ -49,150 +66,118 @@ def comparison_plots(
     folder: str | Path,
 ) -> list[Path]:
     """Draws a comparison: `lengths.png`, `compression.png`, `tax.png` where there are languages to
-    compare, and `index.html` with all of it and the table; the folder is made.
+    compare, `index.html` with all of it and a table, `data.json` with what was drawn.
 
-    Raises DependencyError where matplotlib is not installed, InputError where nothing can be
-    written there.
+    The folder is made. Raises DependencyError where matplotlib is not installed, StorageError where
+    nothing can be written there.
     """
-    sample = _sample(groups)
+    home, sample = Path(folder), _sample(groups)
+    measured = {name: _measure(name, each, sample) for name, each in tokenizers.items()}
     figures = {
-        "lengths": _lengths(tokenizers, sample),
-        "compression": _compression(tokenizers, sample),
+        "lengths": _lengths(measured, len(sample)),
+        "compression": _compression(measured, sum(map(len, sample))),
     }
     if any(each.ratio is not None for report in comparison.tokenizers for each in report.groups):
         figures["tax"] = _tax(comparison)
-    body = "\n".join(f"<figure>{_svg(figure)}</figure>" for figure in figures.values())
-    with _writing(Path(folder)) as home:
+    data = {
+        "sentences": len(sample),
+        "characters": sum(map(len, sample)),
+        "tokenizers": {name: each.as_json() for name, each in measured.items()},
+        "comparison": comparison.as_json(),
+    }
+    body = "\n".join([*map(as_svg, figures.values()), _table(comparison)])
+    with writing(home):
         home.mkdir(parents=True, exist_ok=True)
-        written = [_save(figure, home / f"{name}.png") for name, figure in figures.items()]
-        page = home / "index.html"
-        page.write_text(
-            _HTML.format(title="Tokenizers compared", body=body + _table(comparison)),
-            encoding="utf-8",
-        )
-    return [*written, page]
+        written = [save(figure, home / f"{name}.png") for name, figure in figures.items()]
+        pages = {
+            "index.html": page("Tokenizers compared", body),
+            "data.json": json.dumps(data, ensure_ascii=False) + "\n",
+        }
+        for name, content in pages.items():
+            (home / name).write_text(content, encoding="utf-8")
+    return [*written, *(home / name for name in pages)]
 
 
-def word_plot(comparison: WordComparison, file: str | Path) -> Path:
-    """Draws the cosines of a word in several sentences as two heat maps, static and contextual.
-
-    The file's ending (.png, .svg, .pdf, .html) says what is written. Raises as `comparison_plots`.
-    """
-    path = Path(file)
-    if path.suffix not in (".png", ".svg", ".pdf", ".html"):
-        raise InputError(f"{path}: a plot is a .png, .svg, .pdf or .html file")
-    count = len(comparison.occurrences)
-    figure = _figure(10, 0.8 + 0.62 * count)
-    labels = [
-        f"{number}  {_short(each.sentence, 44)}"
-        for number, each in enumerate(comparison.occurrences, 1)
-    ]
-    for place, (title, cosines) in enumerate(
-        (("in the table (static)", comparison.static), ("in context", comparison.contextual)), 1
-    ):
-        axes = figure.add_subplot(1, 2, place)
-        axes.imshow(cosines, vmin=0, vmax=1, cmap="viridis")
-        axes.set_title(f"{comparison.word!r} {title}")
-        axes.set_xticks(range(count), [str(number) for number in range(1, count + 1)])
-        axes.set_yticks(range(count), labels if place == 1 else [""] * count)
-        for row in range(count):
-            for column in range(count):
-                value = float(cosines[row, column])
-                colour = "black" if value > 0.6 else "white"
-                axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
-    with _writing(path):
-        if path.suffix == ".html":
-            title = f"{comparison.word} in {count} places"
-            page = _HTML.format(title=escape(title), body=f"<figure>{_svg(figure)}</figure>")
-            path.write_text(page, encoding="utf-8")
-            return path
-        return _save(figure, path)
+def _measure(name: str, tokenizer: Tokenizer, sample: Sequence[str]) -> _Measured:
+    return _Measured(
+        name=name,
+        vocab_size=tokenizer.vocab_size,
+        lengths=tokenizer.count(sample),
+        curve=compression_curve(tokenizer, sample) if Anatomy(tokenizer).kind == "BPE" else None,
+    )
 
 
-def _lengths(tokenizers: Mapping[str, Tokenizer], sample: Sequence[str]) -> Figure:
+def _lengths(measured: Mapping[str, _Measured], sentences_: int) -> Figure:
     """Histograms of tokens per sentence, all tokenizers over the same logarithmic bins."""
     import numpy as np
 
-    counts = {name: tokenizer.count(sample) for name, tokenizer in tokenizers.items()}
-    longest = max(max(each) for each in counts.values())
+    longest = max(max(each.lengths) for each in measured.values())
     edges = np.unique(np.round(np.geomspace(1, longest + 1, 40)))
-    figure = _figure(9, 5)
+    figure = new_figure(9, 5)
     axes = figure.add_subplot()
-    for colour, (name, each) in zip(_colours(), counts.items(), strict=False):
-        heights, _ = np.histogram(each, bins=edges)
-        label = f"{short_names(list(counts))[name]} (median {np.median(each):.0f})"
-        axes.stairs(heights / len(sample), edges, color=colour, label=label, fill=True, alpha=0.25)
-        axes.stairs(heights / len(sample), edges, color=colour, linewidth=1.5)
-    _logarithmic(axes)
-    _axes(axes, f"Tokens per sentence, {len(sample):,} sentences", "tokens", "share of sentences")
+    for colour, name, each in _coloured(measured):
+        shares = np.histogram(each.lengths, bins=edges)[0] / sentences_
+        told = f"{label(name, 40)} (median {np.median(each.lengths):.0f})"
+        axes.stairs(shares, edges, color=colour, label=told, fill=True, alpha=0.25)
+        axes.stairs(shares, edges, color=colour, linewidth=1.5)
+    logarithmic(axes)
+    title = f"Tokens per sentence, {sentences_:,} sentences"
+    finish(axes, title=title, x="tokens", y="share of sentences")
     return figure
 
 
-def _compression(tokenizers: Mapping[str, Tokenizer], sample: Sequence[str]) -> Figure:
+def _compression(measured: Mapping[str, _Measured], characters: int) -> Figure:
     """Characters per token as the vocabulary grows; a point for what does not grow by merges."""
-    figure = _figure(9, 5)
+    figure = new_figure(9, 5)
     axes = figure.add_subplot()
-    names = short_names(list(tokenizers))
-    characters = sum(map(len, sample))
-    for colour, (name, tokenizer) in zip(_colours(), tokenizers.items(), strict=False):
-        anatomy = Anatomy(tokenizer)
-        if anatomy.kind == "BPE":
-            curve = compression_curve(tokenizer, sample)
-            reach = [characters / max(tokens, 1) for tokens in curve.tokens]
-            axes.plot(curve.vocab_sizes, reach, color=colour, label=names[name], linewidth=2)
-        else:
-            reach = [characters / max(1, sum(tokenizer.count(sample)))]
-            axes.plot([tokenizer.vocab_size], reach, "o", color=colour, label=names[name])
-    _logarithmic(axes)
-    _axes(
-        axes,
-        "Compression as the vocabulary grows",
-        "vocabulary, merge by merge",
-        "characters in a token",
-    )
+    for colour, name, each in _coloured(measured):
+        tokens = (sum(each.lengths),) if each.curve is None else each.curve.tokens
+        sizes = (each.vocab_size,) if each.curve is None else each.curve.vocab_sizes
+        reach = [characters / max(1, count) for count in tokens]
+        style = "o" if each.curve is None else "-"
+        axes.plot(sizes, reach, style, color=colour, label=label(name, 40), linewidth=2)
+    logarithmic(axes)
+    title = "Compression as the vocabulary grows"
+    finish(axes, title=title, x="vocabulary, merge by merge", y="characters in a token")
     return figure
 
 
 def _tax(comparison: TokenizerComparison) -> Figure:
     """A row for each language, a dot for each tokenizer, at how many times the reference it is;
     hollow where the tokenizer hardly knows the language."""
-    ratios = {
-        report.tokenizer: {each.group: each.ratio for each in report.groups}
-        for report in comparison.tokenizers
+    reports = {report.tokenizer: report for report in comparison.tokenizers}
+    found = {
+        name: {each.group: each for each in report.groups if each.ratio is not None}
+        for name, report in reports.items()
     }
-    known = [
-        group
-        for group, first in next(iter(ratios.values())).items()
-        if first is not None and all(found[group] is not None for found in ratios.values())
-    ]
-    known.sort(key=lambda group: max(found[group] or 0 for found in ratios.values()))
+    shared = set.intersection(*(set(each) for each in found.values()))
+    spans = {
+        group: [each[group].ratio or 0.0 for each in found.values()]
+        for group in next(iter(found.values()))
+        if group in shared
+    }
+    known = sorted(spans, key=lambda group: max(spans[group]))
     rows = _some(known)
-    figure = _figure(9, 2 + 0.22 * len(rows))
+    figure = new_figure(9, 2 + 0.22 * len(rows))
     axes = figure.add_subplot()
-    spans = [[found[group] or 0 for found in ratios.values()] for group in rows]
-    axes.hlines(range(len(rows)), [min(s) for s in spans], [max(s) for s in spans], color="#cccccc")
-    names = short_names(list(ratios))
-    for colour, report in zip(_colours(), comparison.tokenizers, strict=False):
-        found = {each.group: each for each in report.groups}
-        label = f"{names[report.tokenizer]} ({report.reference} = 1)"
+    lows, highs = [min(spans[group]) for group in rows], [max(spans[group]) for group in rows]
+    axes.hlines(range(len(rows)), lows, highs, color="#cccccc", zorder=1)
+    for colour, name, report in _coloured(reports):
+        each = found[report.tokenizer]
         axes.scatter(
-            [found[group].ratio or 0 for group in rows],
+            [each[group].ratio or 0.0 for group in rows],
             range(len(rows)),
-            facecolors=[colour if found[group].readable else "white" for group in rows],
+            facecolors=[colour if each[group].readable else "white" for group in rows],
             edgecolors=colour,
-            label=label,
+            label=f"{label(name, 40)} ({label(report.reference or '', 20)} = 1)",
             zorder=2,
         )
-    axes.set_yticks(range(len(rows)), [_short(group, 30) for group in rows], fontsize=8)
-    shown = "" if len(rows) == len(known) else f", {len(rows)} of {len(known)}"
-    _axes(
-        axes,
-        f"The token tax by language{shown} ({comparison.basis})",
-        "times the reference (hollow: mostly unknown tokens)",
-        "",
-    )
-    axes.grid(axis="x", alpha=0.3)
+    axes.set_yticks(range(len(rows)), [label(group, 30) for group in rows], fontsize=8)
     axes.set_ylim(-1, len(rows))
+    axes.grid(axis="x", alpha=0.3)
+    shown = "" if len(rows) == len(known) else f", {len(rows)} of {len(known)}"
+    title = f"The token tax by language{shown} ({comparison.basis})"
+    finish(axes, title=title, x="times the reference (hollow: mostly unknown tokens)", y="")
     return figure
 
 
@@ -215,11 +200,8 @@ def _sample(groups: Sequence[TextGroup]) -> list[str]:
 
 def _table(comparison: TokenizerComparison) -> str:
     """Tokens and ratio of every group with every tokenizer, as HTML."""
-    names = short_names([report.tokenizer for report in comparison.tokenizers])
-    head = "".join(
-        f"<th>{escape(names[report.tokenizer])}</th><th>ratio</th>"
-        for report in comparison.tokenizers
-    )
+    reports = {report.tokenizer: report for report in comparison.tokenizers}
+    head = "".join(f"<th>{escape(name)}</th><th>ratio</th>" for _, name, _ in _coloured(reports))
     rows = []
     for place, first in enumerate(comparison.tokenizers[0].groups):
         cells = ""
@@ -231,66 +213,8 @@ def _table(comparison: TokenizerComparison) -> str:
     return f"<table><tr><th>group</th>{head}</tr>\n" + "\n".join(rows) + "</table>"
 
 
-def _colours() -> Iterator[str]:
-    while True:
-        yield from _COLOURS
-
-
-def _axes(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(title)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.legend(frameon=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _logarithmic(axes: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _short(text: str, length: int) -> str:
-    """Text for a label: one line, cut, no `$`, which would begin a formula."""
-    line = " ".join(text.split()).replace("$", r"\$")
-    return line if len(line) <= length else line[: length - 1] + "…"
-
-
-def _figure(width: float, height: float) -> Figure:
-    """An empty figure, drawn without a display."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise DependencyError(
-            "plots need matplotlib, which is not installed: pip install 'embedsearch[plots]'"
-        ) from None
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with warnings.catch_warnings():
-        # a script that matplotlib's own font lacks is drawn as boxes; the numbers stay right
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(path, dpi=150)
-    return path
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as an svg element."""
-    buffer = io.StringIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format="svg")
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[Path]:
-    try:
-        yield path
-    except OSError as error:
-        raise InputError(f"cannot write the plot {path}: {error.strerror}") from None
+def _coloured(items: Mapping[str, T]) -> Iterator[tuple[str, str, T]]:
+    """A colour, the short name and the item of each tokenizer."""
+    names = short_names(list(items))
+    for colour, (name, item) in zip(cycle(COLOURS), items.items(), strict=False):
+        yield colour, names[name], item

@@ -1,14 +1,18 @@
+import json
 import sys
+from collections import Counter
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from embedsearch.errors import DependencyError, InputError
+from embedsearch.errors import DependencyError, InputError, StorageError
 from embedsearch.text.groups import TextGroup
+from embedsearch.text.merges import compression_curve
 from embedsearch.tokenizer_compare import compare_tokenizers
-from embedsearch.tokenizer_plots import MOST_ROWS, _sample, _some, comparison_plots, word_plot
+from embedsearch.tokenizer_plots import MOST_ROWS, _sample, _some, comparison_plots
 from embedsearch.tokens_to_vectors import Occurrence, WordComparison
+from embedsearch.word_plots import word_plot
 from tests.text.toys import TEXT, byte_bpe, char, word
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -38,10 +42,11 @@ def test_all_plots_and_a_page(tmp_path):
         "compression.png",
         "tax.png",
         "index.html",
+        "data.json",
     ]
-    for path in written[:-1]:
+    for path in written[:3]:
         assert path.read_bytes().startswith(PNG)
-    page = written[-1].read_text(encoding="utf-8")
+    page = written[3].read_text(encoding="utf-8")
     assert page.count("<svg") == 3
     assert "<td>en &lt;b&gt;</td>" in page
     assert "<b>" not in page
@@ -52,12 +57,34 @@ def test_all_plots_and_a_page(tmp_path):
     assert rows[2][1::2] == tokens
 
 
+def test_what_is_drawn_is_kept_as_data(tmp_path):
+    pytest.importorskip("matplotlib")
+    tokenizers = {"byte": byte_bpe(), "char": char()}
+    found = compare_tokenizers(tokenizers, GROUPS)
+    comparison_plots(found, tokenizers, GROUPS, tmp_path)
+    data = json.loads((tmp_path / "data.json").read_text(encoding="utf-8"))
+    texts = [text for group in GROUPS for text in group.texts]  # each is one sentence
+    assert (data["sentences"], data["characters"]) == (9, sum(map(len, texts)))
+    for name, tokenizer in tokenizers.items():
+        counts = Counter(str(count) for count in tokenizer.count(texts))
+        assert data["tokenizers"][name]["sentences_by_tokens"] == counts
+    assert data["tokenizers"]["char"]["compression"] is None
+    curve = compression_curve(tokenizers["byte"], texts)
+    assert tuple(data["tokenizers"]["byte"]["compression"]["tokens"]) == curve.tokens
+    assert data["comparison"] == json.loads(json.dumps(found.as_json()))
+
+
 def test_one_group_has_no_tax(tmp_path):
     pytest.importorskip("matplotlib")
     tokenizers = {"char": char()}
     found = compare_tokenizers(tokenizers, GROUPS[:1])
     written = comparison_plots(found, tokenizers, GROUPS[:1], tmp_path)
-    assert [path.name for path in written] == ["lengths.png", "compression.png", "index.html"]
+    assert [path.name for path in written] == [
+        "lengths.png",
+        "compression.png",
+        "index.html",
+        "data.json",
+    ]
 
 
 @pytest.mark.parametrize("ending", [".png", ".svg", ".html", ".pdf"])
@@ -72,12 +99,12 @@ def test_places_that_cannot_be_written(tmp_path):
     pytest.importorskip("matplotlib")
     with pytest.raises(InputError, match=r"\.png, \.svg"):
         word_plot(WORD, tmp_path / "word.exe")
-    with pytest.raises(InputError, match=r"nowhere.*No such file"):
+    with pytest.raises(StorageError, match=r"nowhere.*No such file"):
         word_plot(WORD, tmp_path / "nowhere" / "word.png")
     (tmp_path / "file").write_text("x")
     tokenizers = {"char": char()}
     found = compare_tokenizers(tokenizers, GROUPS)
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(StorageError, match="cannot write"):
         comparison_plots(found, tokenizers, GROUPS, tmp_path / "file")
 
 

@@ -107,12 +107,15 @@ def _show_vectors(texts: list[str], model: str, as_json: bool) -> int:
 
 
 def _compare_word(word: str, texts: list[str], model: str, plot: Path | None, as_json: bool) -> int:
+    from embedsearch.plotting import check_matplotlib
     from embedsearch.tokens_to_vectors import compare_word
+    from embedsearch.word_plots import check_plot_name, word_plot
 
+    if plot is not None:
+        check_plot_name(plot)
+        check_matplotlib()
     found = compare_word(word, texts, model)
     if plot is not None:
-        from embedsearch.tokenizer_plots import word_plot
-
         remark(f"drawn: {word_plot(found, plot)}")
     if as_json:
         print_json(found.as_json())
@@ -151,18 +154,20 @@ def compare(
 
     Example: embedsearch tokenizers compare -t all-MiniLM-L6-v2 docs/python.md docs/command-line.md
     """
+    from embedsearch.plotting import check_matplotlib
     from embedsearch.text.groups import read_groups
     from embedsearch.tokenizer_compare import compare_tokenizers
     from embedsearch.tokenizer_names import named_tokenizers
+    from embedsearch.tokenizer_plots import comparison_plots
 
+    if plots is not None:
+        check_matplotlib()
     config = ComparisonConfig(context_window=context_window, price=price, reference=reference)
     chosen = named_tokenizers(tokenizers or None)
     groups = read_groups(files)
     with TerminalProgress() as progress:
         found = compare_tokenizers(chosen, groups, config, progress=progress)
         if plots is not None:
-            from embedsearch.tokenizer_plots import comparison_plots
-
             for path in comparison_plots(found, chosen, groups, plots):
                 progress.note(f"drawn: {path}")
     if as_json:

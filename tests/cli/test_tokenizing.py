@@ -126,6 +126,7 @@ def test_one_word_compared(cli, tiny, tmp_path):
         (("a", "--vectors", "all-MiniLM-L6-v2", "-t", "byte"), ["leave out -t"]),
         (("a", "b", "--compare", "cat"), ["'cat' is not in 'a'"]),
         (("a", "--plot", "x.png"), ["--compare"]),
+        (("a", "--compare", "a", "--plot", "x.exe"), ["x.exe", ".png"]),
         ((), ["Missing argument"]),
     ],
 )
@@ -177,6 +178,7 @@ def test_compare_draws(cli, toys):
         "lengths.png",
         "compression.png",
         "index.html",
+        "data.json",
     }
     assert "index.html" in outcome.err
 
