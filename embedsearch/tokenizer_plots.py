@@ -27,7 +27,7 @@ from embedsearch.text.anatomy import Anatomy
 from embedsearch.text.groups import TextGroup, sentences
 from embedsearch.text.merges import CompressionCurve, compression_curve
 from embedsearch.text.tokenizer import Tokenizer
-from embedsearch.tokenizer_costs import TokenizerComparison
+from embedsearch.tokenizer_costs import UNREADABLE_SHARE, TokenizerComparison
 from embedsearch.tokenizer_names import short_names
 
 if TYPE_CHECKING:
@@ -177,7 +177,12 @@ def _tax(comparison: TokenizerComparison) -> Figure:
     axes.grid(axis="x", alpha=0.3)
     shown = "" if len(rows) == len(known) else f", {len(rows)} of {len(known)}"
     title = f"The token tax by language{shown} ({comparison.basis})"
-    finish(axes, title=title, x="times the reference (hollow: mostly unknown tokens)", y="")
+    finish(
+        axes,
+        title=title,
+        x=f"times the reference (hollow: over {UNREADABLE_SHARE:.0%} unknown)",
+        y="",
+    )
     return figure
 
 

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from embedsearch.cli.terminal import plain
-from embedsearch.tokenizer_costs import GroupCost, TokenizerComparison, TokenizerReport
+from embedsearch.tokenizer_costs import (
+    UNREADABLE_SHARE,
+    GroupCost,
+    TokenizerComparison,
+    TokenizerReport,
+)
 from embedsearch.tokenizer_evaluate import CutOff, LanguageTokens, TokenizerEvaluation
 from embedsearch.tokenizer_names import short_names
 
@@ -169,7 +174,7 @@ def _notes(found: TokenizerComparison) -> list[str]:
     }[found.basis]
     notes = [f"×: {basis}, compared with {references}"] if references else []
     if any(not each.readable for report in found.tokenizers for each in report.groups):
-        notes.append("?: mostly unknown tokens, so cheap because it is not read")
+        notes.append(f"?: over {UNREADABLE_SHARE:.0%} of the tokens are unknown, so it is not read")
     if found.fragments:
         notes.append(f"left out, for they are fragments: {', '.join(found.fragments)}")
     return notes
