@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
@@ -14,12 +15,7 @@ from embedsearch.access import Access
 from embedsearch.errors import InputError
 from embedsearch.indexing import build_generation, tidy
 from embedsearch.ingest import Ingest
-from embedsearch.models import (
-    EncoderSlot,
-    adopt_model,
-    load_encoder,
-    stored_model,
-)
+from embedsearch.models import Compute, EncoderSlot, adopt_model, load_encoder, stored_model
 from embedsearch.plan import SyncConfig, plan_sync
 from embedsearch.reindex import stage, switch
 from embedsearch.retrieval import By, SearchConfig
@@ -36,6 +32,9 @@ from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import SILENT, Document, Encoder, Hit, Mode, Progress, SyncReport
 from embedsearch.upsert import Upsert
 
+if TYPE_CHECKING:
+    from embedsearch.encoder import EngineName
+
 
 class Collection:
     """Documents, their chunks and vectors in one folder. Open one with `embedsearch.open`.
@@ -50,10 +49,11 @@ class Collection:
         access: Access,
         *,
         model: str | Path | Encoder | None = None,
+        compute: Compute | None = None,
         chunking: ChunkingConfig | None = None,
     ) -> None:
         self._access = access
-        self._encoder = EncoderSlot(model)
+        self._encoder = EncoderSlot(model, compute)
         self._searcher = Searcher(access, self._encoder)
         self._chunking = chunking
 
@@ -63,6 +63,8 @@ class Collection:
         path: str | Path,
         *,
         model: str | Path | Encoder | None = None,
+        engine: EngineName = "auto",
+        device: str = "auto",
         chunking: ChunkingConfig | None = None,
         read_only: bool = False,
         create: bool = True,
@@ -72,6 +74,8 @@ class Collection:
         Args:
             model: name, folder or hub id of the encoder, or an `Encoder`. None: the one that the
                 collection was made with, the bundled all-MiniLM-L6-v2 for a new one.
+            engine, device: what computes the vectors, and where; see `SentenceEncoder.load`. They
+                do not belong to the collection: every engine makes the same vectors.
             chunking: how documents of a new collection are cut; that of one that exists is
                 changed by `reindex`.
             read_only: for searching alone; works on a read-only disk. Nothing is made or mended.
@@ -84,7 +88,8 @@ class Collection:
             InputError: the collection's documents are cut in another way than `chunking` says.
         """
         access = Access.open(path, read_only=read_only, create=create)
-        collection = cls(access, model=model, chunking=chunking)
+        compute = Compute(engine=engine, device=device)
+        collection = cls(access, model=model, compute=compute, chunking=chunking)
         try:
             with access.reading() as db:
                 collection._encoder.check(db)
@@ -197,7 +202,10 @@ class Collection:
         """
         began = time.perf_counter()
         with self._access.writing() as db:
-            encoder = load_encoder(model) if model is not None else self._encoder.get(db)
+            if model is None:
+                encoder = self._encoder.get(db)
+            else:
+                encoder = load_encoder(model, self._encoder.compute)
             target = stored_model(db, encoder)
             ingest = Ingest(
                 db=db,
@@ -313,7 +321,7 @@ class Collection:
     def status(self) -> Status:
         """What is in the collection; loads no model."""
         with self._access.reading() as db:
-            return read_status(db, self.folder)
+            return read_status(db, self.folder, self._encoder.engine(db))
 
     @property
     def encoder(self) -> Encoder:

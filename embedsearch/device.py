@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib.metadata
 import os
+import platform
 import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from embedsearch.errors import DeviceError, InputError
 
@@ -28,6 +32,43 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def has_accelerator() -> bool:
+    """Whether torch may find a GPU here, without importing torch: by the driver's files and by the
+    name of torch's build. True may be wrong, where the driver is broken; False is right."""
+    try:
+        build = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if build.endswith("+cpu") or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    if sys.platform == "win32":
+        return ctypes.util.find_library("nvcuda") is not None
+    return any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
+
+
+def has_cpu_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively (AVX-512 BF16 or AMX). Imports torch."""
+    import torch
+
+    # underscored, and the only place where torch tells
+    return any(
+        getattr(torch.cpu, name, bool)()
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+
+
+def resolve_devices(name: str) -> list[str]:
+    """As `resolve_device`; with `auto`, every GPU that torch sees."""
+    device = resolve_device(name)
+    if name == "auto" and device == "cuda":
+        import torch
+
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [device]
 
 
 def resolve_device(name: str) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from embedsearch.encoder.engine import ENGINE
 from embedsearch.store.documents import count
 from embedsearch.store.generations import current_generation
 from embedsearch.store.settings import active_model
@@ -26,18 +25,21 @@ class IndexStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What a collection holds; `size_bytes` counts all files of its folder."""
+    """What a collection holds; `size_bytes` counts all files of its folder.
+
+    `engine` computes the vectors of new text; None where the model is not on this machine.
+    """
 
     documents: int
     chunks: int
     model: str | None
     fingerprint: str | None
-    engine: str
+    engine: str | None
     index: IndexStatus
     size_bytes: int
 
 
-def read_status(db: Database, folder: Path) -> Status:
+def read_status(db: Database, folder: Path, engine: str | None) -> Status:
     """Reads it from the database; loads no model."""
     model, generation = active_model(db), current_generation(db)
     return Status(
@@ -45,7 +47,7 @@ def read_status(db: Database, folder: Path) -> Status:
         chunks=count(db, "chunks"),
         model=model.name if model else None,
         fingerprint=model.fingerprint if model else None,
-        engine=ENGINE,
+        engine=engine,
         index=IndexStatus(
             kind=generation.kind if generation else "none",
             vectors=generation.vectors if generation else 0,

@@ -9,10 +9,11 @@ import typer
 
 from embedsearch.cli.comparison_output import print_evaluations
 from embedsearch.cli.main import DONE
-from embedsearch.cli.options import Json, Model, Tokenizers
+from embedsearch.cli.options import Device, Engine, Json, Model, Tokenizers
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
+from embedsearch.models import Compute
 from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
 from embedsearch.types import Mode
 
@@ -43,6 +44,8 @@ def search(
         Mode, typer.Option(help="By meaning (semantic), by words (keyword), or both (hybrid).")
     ] = EvaluationConfig.mode,
     model: Model = None,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
     # Not the user's own collection, so EMBEDSEARCH_DB is not meant here.
     db: Annotated[
         Path | None,
@@ -74,7 +77,14 @@ def search(
     """
     config = EvaluationConfig(split=split, mode=mode, depth=depth, whole_documents=whole_documents)
     with TerminalProgress() as progress:
-        found = evaluate_search(folder, config, model=model, db=db, progress=progress)
+        found = evaluate_search(
+            folder,
+            config,
+            model=model,
+            compute=Compute(engine=engine, device=device),
+            db=db,
+            progress=progress,
+        )
     if as_json:
         print_json(found.as_json())
     else:

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from embedsearch.collection import Collection
+from embedsearch.encoder.engine import EngineName
 from embedsearch.errors import InputError
+from embedsearch.models import Compute
 from embedsearch.store.filters import Where
 from embedsearch.text.files import printable
 
@@ -50,6 +52,18 @@ Tokenizers = Annotated[
         help="A tokenizer: a folder, a file or a hub id. May be repeated.",
     ),
 ]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        help="What computes the vectors; auto: the fastest for the model and this machine."
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="D", help="auto, cpu, cuda, cuda:N or mps; auto takes all GPUs, or the CPU."
+    ),
+]
 
 _CONDITION = re.compile(r"(?P<key>[^=!<>~]+)(?P<operator>!=|<=|>=|=|<|>|~)(?P<value>.*)", re.DOTALL)
 _OPERATORS = {
@@ -67,10 +81,16 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 LONGEST_NUMBER = 300
 
 
-def open_for_search(db: Path) -> Collection:
+def open_for_search(db: Path, compute: Compute) -> Collection:
     """The collection, which must exist; read-only where its folder is."""
-    writable = os.access(db, os.W_OK)
-    return Collection.open(db, create=False, read_only=db.is_dir() and not writable)
+    read_only = db.is_dir() and not os.access(db, os.W_OK)
+    return Collection.open(
+        db,
+        create=False,
+        read_only=read_only,
+        engine=compute.engine,
+        device=compute.device,
+    )
 
 
 def parse_where(conditions: Sequence[str] | None) -> Where | None:

@@ -133,7 +133,7 @@ def print_status(status: Status) -> None:
         "chunks": f"{status.chunks:,}",
         "model": status.model or "none yet",
         "fingerprint": (status.fingerprint or "none yet")[:16],
-        "engine": status.engine,
+        "engine": status.engine or "none: the model is not on this machine",
         "index": f"{index.kind}, {index.vectors:,} vectors, generation {index.generation}, "
         f"recall {index.recall:g}",
         "size": megabytes(status.size_bytes),

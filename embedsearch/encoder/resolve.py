@@ -6,8 +6,11 @@ import hashlib
 import importlib.util
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+from embedsearch.encoder.cache import remembered
+from embedsearch.encoder.folder import ModelFolder
 from embedsearch.errors import DependencyError, ModelError, NotFoundError
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
@@ -25,8 +28,11 @@ _BY_HAND = (
 )
 
 
-def resolve_model(model: str | Path) -> Path:
-    """The folder of a model: the bundled one by its name, a path, or a hub id that is downloaded.
+def resolve_model(model: str | Path, *, download: bool = True) -> Path:
+    """The folder of a model: the bundled one by its name, a path, or a hub id.
+
+    What the hub has is downloaded once and then taken from its cache without asking the network;
+    with `download` False, only from there.
 
     Raises NotFoundError for a path or hub id that does not exist, ModelError for a download that
     fails or bundled weights that are not the official ones, DependencyError where the package of
@@ -45,7 +51,7 @@ def resolve_model(model: str | Path) -> Path:
         raise NotFoundError(
             f"there is no model folder {str(model)!r}; the default model is {DEFAULT_MODEL!r}"
         )
-    return _download(model)
+    return _from_hub(model, download)
 
 
 def bundled_model() -> Path:
@@ -64,8 +70,7 @@ def bundled_model() -> Path:
 def check_official(weights: Path) -> None:
     """Raise ModelError unless the file is the official release's `model.safetensors`."""
     try:
-        with weights.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = remembered("sha256", [weights], lambda: _sha256(weights))
     except OSError as error:
         raise ModelError(f"cannot read {weights}: {error.strerror}") from None
     if found != OFFICIAL_SHA256:
@@ -76,16 +81,43 @@ def check_official(weights: Path) -> None:
         )
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _looks_like_path(model: str) -> bool:
     return model.startswith((".", "/", "~")) or model.count(os.sep) > 1 or "\\" in model
 
 
-def _download(model: str) -> Path:
+def _from_hub(model: str, download: bool) -> Path:
     """A hub repository's folder in huggingface_hub's cache, fetched if it is not there yet."""
     if _HUB_ID.fullmatch(model) is None:
         raise NotFoundError(
             f"the model {model!r} is neither a folder nor a hub id such as {DEFAULT_MODEL!r}"
         )
+    repo = model if "/" in model else f"sentence-transformers/{model}"
+    found = _downloaded(repo)
+    if found is not None:
+        return found
+    if not download:
+        raise NotFoundError(f"the model {model!r} is not on this machine; {_BY_HAND}")
+    return _download(model, repo)
+
+
+def _downloaded(repo: str) -> Path | None:
+    """The folder of a repository that was downloaded whole before, or None."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(_snapshot(snapshot_download, repo, local_files_only=True))
+        ModelFolder.read(folder)  # a download that was interrupted leaves a part
+    except (OSError, ValueError):  # LocalEntryNotFoundError is an OSError, ModelError a ValueError
+        return None
+    return folder
+
+
+def _download(model: str, repo: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError
     from huggingface_hub.utils.tqdm import (
@@ -94,14 +126,11 @@ def _download(model: str) -> Path:
         enable_progress_bars,
     )
 
-    repo = model if "/" in model else f"sentence-transformers/{model}"
     quiet = are_progress_bars_disabled()
     if not quiet:
         disable_progress_bars()
     try:
-        return Path(
-            snapshot_download(repo, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED)
-        )
+        return Path(_snapshot(snapshot_download, repo, local_files_only=False))
     except RepositoryNotFoundError:
         raise NotFoundError(
             f"the model {model!r} is neither a folder here nor a public repository {repo!r} on the "
@@ -116,3 +145,12 @@ def _download(model: str) -> Path:
     finally:
         if not quiet:
             enable_progress_bars()
+
+
+def _snapshot(download: Callable[..., str], repo: str, *, local_files_only: bool) -> str:
+    return download(
+        repo,
+        allow_patterns=_HUB_FILES,
+        ignore_patterns=_HUB_IGNORED,
+        local_files_only=local_files_only,
+    )

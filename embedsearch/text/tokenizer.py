@@ -78,6 +78,31 @@ class Tokenizer:
         encoding = self._encode(text, special_tokens)
         return Encoding(ids=encoding.ids, tokens=encoding.tokens, offsets=encoding.offsets)
 
+    def encode_ids(
+        self, texts: Sequence[str], *, special_tokens: bool = True, limit: int | None = None
+    ) -> list[list[int]]:
+        """Ids of each text; of a text of more than `limit` ids the end is cut off, its special
+        tokens stay. Raises InputError for a limit that leaves no room for a token."""
+        room = None
+        if limit is not None:
+            room = limit - (self.special_token_count if special_tokens else 0)
+            if room < 1:
+                raise InputError(f"a limit of {limit} tokens leaves no room for text")
+        ids: list[list[int]] = []
+        for batch in _batches(texts):
+            try:
+                encodings = self._backend.encode_batch_fast(
+                    batch, add_special_tokens=special_tokens
+                )
+            except (TypeError, UnicodeError) as error:
+                raise _not_text(error) from None
+            for text, encoding in zip(batch, encodings, strict=True):
+                if limit is None or room is None or len(encoding) <= limit:
+                    ids.append(encoding.ids)
+                else:
+                    ids.append(self._cut(text, room, special_tokens).ids)
+        return ids
+
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of `ids`. Raises InputError for an id that the vocabulary does not have."""
         for token_id in ids:
@@ -102,6 +127,12 @@ class Tokenizer:
         """(start, end) character range of each token of `text`, special tokens left out."""
         offsets: list[tuple[int, int]] = self._encode(text, special_tokens=False).offsets
         return offsets
+
+    def _cut(self, text: str, room: int, special_tokens: bool) -> tokenizers.Encoding:
+        # not by `enable_truncation`, which would change the backend under another thread's feet
+        encoding = self._encode(text, special_tokens=False)
+        encoding.truncate(room)
+        return self._backend.post_process(encoding, None, special_tokens)
 
     def _encode(self, text: str, special_tokens: bool) -> tokenizers.Encoding:
         try:

@@ -27,7 +27,7 @@ import sys
 import embedsearch.models
 from tests.fake_encoder import FakeEncoder
 slow = FakeEncoder(delay=float(sys.argv.pop(1)))
-embedsearch.models.load_encoder = lambda model: slow
+embedsearch.models.load_encoder = lambda *_: slow
 from embedsearch.cli import main
 sys.exit(main())
 """

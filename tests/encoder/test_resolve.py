@@ -12,6 +12,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundEr
 from embedsearch.encoder import resolve
 from embedsearch.encoder.resolve import resolve_model
 from embedsearch.errors import DependencyError, ModelError, NotFoundError
+from tests.encoder.tiny import make_tiny_model
 
 
 @pytest.fixture
@@ -21,15 +22,20 @@ def hub(monkeypatch, tmp_path):
     class Hub:
         asked: list[str] = []  # noqa: RUF012
         error: Exception | None = None
+        kept: Path | None = None
 
-    def snapshot_download(repo, **options):
+    def snapshot_download(repo, *, local_files_only, **options):
         assert not any("bin" in pattern for pattern in options["allow_patterns"])
+        if local_files_only:
+            if Hub.kept is None:
+                raise LocalEntryNotFoundError("not downloaded yet")
+            return str(Hub.kept)
         Hub.asked.append(repo)
         if Hub.error:
             raise Hub.error
         return str(tmp_path)
 
-    Hub.asked = []
+    Hub.asked, Hub.error, Hub.kept = [], None, None
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     return Hub
 
@@ -77,6 +83,25 @@ def test_a_hub_id(hub, tmp_path):
     assert resolve_model("intfloat/e5-small") == tmp_path
     assert resolve_model("all-mpnet-base-v2") == tmp_path
     assert hub.asked == ["intfloat/e5-small", "sentence-transformers/all-mpnet-base-v2"]
+
+
+def test_what_was_downloaded_is_taken_without_the_network(hub, tmp_path):
+    hub.kept = make_tiny_model(tmp_path / "kept")
+    assert resolve_model("intfloat/e5-small") == hub.kept
+    assert hub.asked == []
+
+
+def test_half_a_download_is_finished(hub, tmp_path):
+    hub.kept = make_tiny_model(tmp_path / "kept")
+    (hub.kept / "model.safetensors").unlink()
+    assert resolve_model("intfloat/e5-small") == tmp_path
+    assert hub.asked == ["intfloat/e5-small"]
+
+
+def test_nothing_is_downloaded_unless_asked_for(hub):
+    with pytest.raises(NotFoundError, match="not on this machine; to bring a model by hand"):
+        resolve_model("intfloat/e5-small", download=False)
+    assert hub.asked == []
 
 
 def test_no_network(hub):
