@@ -31,8 +31,8 @@ def test_the_guide_shows_every_command_on_tokenizers():
 def test_commands_of_the_guide_parse(line):
     words = shlex.split(line)[1:]
     name = next((n for n in COMMANDS if words[: len(n.split())] == n.split()), None)
-    if name is None and words[:2] == ["train", "tokenizer"]:
-        pytest.skip("there is no command train tokenizer")
+    if name is None and words[0] == "train" and not any(n.startswith("train ") for n in COMMANDS):
+        pytest.skip("there is no command train")
     assert name is not None
     COMMANDS[name].make_context(name, words[len(name.split()) :])
 
