@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, static, training, words
+from embedsearch.cli import evaluation, managing, searching, static, tokenizing, training, words
 
 app = typer.Typer(
     name="embedsearch",
@@ -48,3 +48,4 @@ app.add_typer(train, name="train")
 training.register(train)
 static.register(train)
 words.register(app, train, evaluation.register(app))
+tokenizing.register(app)
