@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from embedsearch.text.training import TokenizerConfig
     from embedsearch.tuning.embeddings import resize_embeddings
     from embedsearch.types import Chunk, Document, Encoder, Hit, SyncReport
+    from embedsearch.word2vec import KeyedVectors, Word2VecConfig, read_sequences, train_word2vec
 
     open = Collection.open  # noqa: A001
 
@@ -41,6 +42,7 @@ _HOMES = {
     "EmbedSearchError": "errors",
     "Encoder": "types",
     "Hit": "types",
+    "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
     "StaticConfig": "encoder.static",
     "StaticReport": "encoder.static",
@@ -49,9 +51,12 @@ _HOMES = {
     "SyncReport": "types",
     "Tokenizer": "text.tokenizer",
     "TokenizerConfig": "text.training",
+    "Word2VecConfig": "word2vec",
     "distil_static": "encoder.static",
     "mine_terms": "text.terms",
+    "read_sequences": "word2vec",
     "resize_embeddings": "tuning.embeddings",
+    "train_word2vec": "word2vec",
 }
 
 __all__ = [
@@ -62,6 +67,7 @@ __all__ = [
     "EmbedSearchError",
     "Encoder",
     "Hit",
+    "KeyedVectors",
     "SentenceEncoder",
     "StaticConfig",
     "StaticReport",
@@ -70,10 +76,13 @@ __all__ = [
     "SyncReport",
     "Tokenizer",
     "TokenizerConfig",
+    "Word2VecConfig",
     "distil_static",
     "mine_terms",
     "open",
+    "read_sequences",
     "resize_embeddings",
+    "train_word2vec",
 ]
 
 

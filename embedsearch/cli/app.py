@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, static, training
+from embedsearch.cli import evaluation, managing, searching, static, training, words
 
 app = typer.Typer(
     name="embedsearch",
@@ -39,8 +39,6 @@ def _main(
 
 managing.register(app)
 searching.register(app)
-evaluation.register(app)
-
 train = typer.Typer(
     no_args_is_help=True,
     help="Make a model.",
@@ -49,4 +47,5 @@ train = typer.Typer(
 
 training.register(train)
 static.register(train)
+words.register(app, train, evaluation.register(app))
 app.add_typer(train, name="train")

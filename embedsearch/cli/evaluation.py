@@ -16,7 +16,8 @@ from embedsearch.models import Compute
 from embedsearch.types import Mode
 
 
-def register(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> typer.Typer:
+    """Returns the group `evaluate`, to which others add their commands."""
     evaluate = typer.Typer(
         no_args_is_help=True,
         help="Measure on judged data how good the results are.",
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     )
     evaluate.command()(search)
     app.add_typer(evaluate, name="evaluate")
+    return evaluate
 
 
 def search(
