@@ -1,8 +1,8 @@
 """Whether every engine makes sentence-transformers' vectors: texts of public sets, one by one.
 
 Every document and query of each set, cut at 256 tokens, through sentence-transformers in float32
-and through each engine (`auto`: OpenVINO for documents, NumPy for queries): the least cosine between the two vectors of a text, and what becomes of
-nDCG@10 (exact search by cosine) on the judgements.
+and through each engine (`auto`: OpenVINO for documents, NumPy for queries): the least cosine between
+the two vectors of a text, and what becomes of nDCG@10 (exact search by cosine) on the judgements.
 """
 
 from __future__ import annotations
