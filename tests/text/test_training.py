@@ -1,9 +1,9 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
-import signal
 import threading
 from pathlib import Path
 
