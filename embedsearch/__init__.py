@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from embedsearch.collection import Collection
     from embedsearch.encoder import SentenceEncoder
     from embedsearch.errors import EmbedSearchError
+    from embedsearch.index.config import IndexConfig
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
@@ -37,6 +38,7 @@ _HOMES = {
     "EmbedSearchError": "errors",
     "Encoder": "types",
     "Hit": "types",
+    "IndexConfig": "index.config",
     "SentenceEncoder": "encoder",
     "Status": "status",
     "SyncConfig": "plan",
@@ -52,6 +54,7 @@ __all__ = [
     "EmbedSearchError",
     "Encoder",
     "Hit",
+    "IndexConfig",
     "SentenceEncoder",
     "Status",
     "SyncConfig",

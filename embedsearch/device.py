@@ -105,6 +105,15 @@ def resolve_device(name: str) -> str:
     raise DeviceError(f"device {name!r} is not there ({why}): use auto or cpu")
 
 
+def free_memory() -> int | None:
+    """Bytes of memory that could be used without swapping; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvail"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
 def faiss_gpu_count() -> int:
     """GPUs that FAISS can use; 0 where FAISS is missing, built for the CPU or finds no driver."""
     try:
