@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from embedsearch.index.codes import Codes
+from embedsearch.index.codes import Codes, one_thread
 from embedsearch.index.config import Measured
 from embedsearch.index.faiss_flat import FaissFlat
 from embedsearch.index.section import Section, read_section
@@ -29,6 +29,7 @@ EXACT_ROWS = 10_000
 EXACT_SHARE = 8
 """Scoring an eighth of the rows or more one by one costs what scoring all in one product does."""
 
+CANDIDATES_FOR_THREADS = 2000
 MOST_CANDIDATES = 2048
 """Beyond, FAISS's heaps cost more than they save."""
 
@@ -177,13 +178,14 @@ class FaissIndex(FaissFlat):
 
         out = np.empty(rows.shape, dtype=np.float32)
         rows = np.ascontiguousarray(rows)
-        faiss.fvec_inner_products_by_idx(
-            faiss.swig_ptr(out),
-            faiss.swig_ptr(queries),
-            faiss.swig_ptr(self._vectors),
-            faiss.swig_ptr(rows),
-            self.dim,
-            *rows.shape,
-        )
+        with one_thread(when=rows.size < CANDIDATES_FOR_THREADS):
+            faiss.fvec_inner_products_by_idx(
+                faiss.swig_ptr(out),
+                faiss.swig_ptr(queries),
+                faiss.swig_ptr(self._vectors),
+                faiss.swig_ptr(rows),
+                self.dim,
+                *rows.shape,
+            )
         out[rows < 0] = -np.inf
         return out
