@@ -124,6 +124,25 @@ def faiss_gpu_count() -> int:
         return 0
 
 
+def faiss_devices(name: str) -> list[int]:
+    """FAISS's numbers of the GPUs that `cuda` (all) or `cuda:N` names.
+
+    Raises DeviceError where they are not there, or FAISS is built for the CPU.
+    """
+    count = faiss_gpu_count()
+    if not count:
+        raise DeviceError(
+            f"FAISS can use no GPU, so the index cannot go to {name!r}: install faiss-gpu in place "
+            "of faiss-cpu and see that nvidia-smi lists a GPU, or use --device auto"
+        )
+    if name == "cuda":
+        return list(range(count))
+    number = int(name.removeprefix("cuda:"))
+    if number >= count:
+        raise DeviceError(f"device {name!r} is not there: FAISS sees cuda:0 to cuda:{count - 1}")
+    return [number]
+
+
 def describe(*, probe: bool = False) -> Hardware:
     """CPU cores that this process may use and torch's version; with `probe`, the accelerators.
 

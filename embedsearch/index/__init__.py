@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ __all__ = [
     "faiss_available",
     "kind_of",
     "load",
+    "mirror",
     "read_measured",
     "stale",
     "verify",
@@ -73,6 +75,17 @@ def build(
         memory=memory,
         progress=progress,
     )
+
+
+def mirror(base: NumpyIndex, devices: Sequence[int]) -> NumpyIndex:
+    """A copy of an index on GPUs, named by FAISS's numbers, that serves in its place.
+
+    It is never saved. Raises DeviceError where FAISS refuses; see `gpu.mirror`.
+    """
+    from embedsearch.index.gpu import GpuConfig
+    from embedsearch.index.gpu import mirror as mirrored
+
+    return mirrored(base, devices, GpuConfig())
 
 
 def load(path: Path) -> NumpyIndex:

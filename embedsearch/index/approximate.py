@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from embedsearch.index.codes import Codes, one_thread
+from embedsearch.index.codes import Codes
 from embedsearch.index.config import Measured
 from embedsearch.index.faiss_flat import FaissFlat
+from embedsearch.index.reranking import ranked
 from embedsearch.index.section import Section, read_section
-from embedsearch.index.select import empty_result, margin_of, rank, score_each
+from embedsearch.index.select import empty_result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,16 +21,12 @@ if TYPE_CHECKING:
     from embedsearch.types import RowIds, Vectors
 
 QUERIES_AT_A_TIME = 256
-SPARE = 6
-"""Rows scored in float64 beyond k, so that ties at the k-th place are seen."""
-
 EXACT_ROWS = 10_000
 """Rows that a filter passes, up to which all are scored: 384 dimensions take 2 to 3 ms."""
 
 EXACT_SHARE = 8
 """Scoring an eighth of the rows or more one by one costs what scoring all in one product does."""
 
-CANDIDATES_FOR_THREADS = 2000
 MOST_CANDIDATES = 2048
 """Beyond, FAISS's heaps cost more than they save."""
 
@@ -113,7 +110,7 @@ class FaissIndex(FaissFlat):
             rows = self.codes.candidates(part, self.depth(k), probes, bits)
             short = (rows >= 0).sum(axis=1) < min(k, available)
             end = start + len(part)
-            scores[start:end], found[start:end] = self._ranked(part, rows, k)
+            scores[start:end], found[start:end] = ranked(self._vectors, self._ids, part, rows, k)
             for at in np.flatnonzero(short) + start:
                 one = queries[at : at + 1]
                 exactly = (
@@ -134,58 +131,3 @@ class FaissIndex(FaissFlat):
         bits = np.packbits(allowed, bitorder="little")
         self._allowed = positions, bits
         return bits
-
-    def _ranked(
-        self, queries: Vectors, rows: NDArray[np.int64], k: int
-    ) -> tuple[NDArray[np.float32], RowIds]:
-        """The k best of each query's candidates, by float32 first and by float64 at the end."""
-        near = self._near_scores(queries, rows)
-        kept = min(k + SPARE, rows.shape[1])
-        best = np.argpartition(-near, kept - 1, axis=1)[:, :kept]
-        best_rows = np.sort(np.take_along_axis(rows, best, axis=1), axis=1)
-        exact = score_each(self._vectors, best_rows, queries)
-        order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
-        scores, found = empty_result(len(queries), k)
-        places = np.take_along_axis(best_rows, order, axis=1)
-        width = places.shape[1]
-        scores[:, :width] = np.take_along_axis(exact, order, axis=1)
-        found[:, :width] = np.where(places >= 0, self._ids[places], -1)
-        if kept < rows.shape[1]:
-            self._untie(queries, rows, near, kept, scores, found)
-        return scores, found
-
-    def _untie(
-        self,
-        queries: Vectors,
-        rows: NDArray[np.int64],
-        near: NDArray[np.float32],
-        kept: int,
-        scores: NDArray[np.float32],
-        found: RowIds,
-    ) -> None:
-        """Ranks all candidates of queries where one left out may tie with the k-th."""
-        k = scores.shape[1]
-        cut = -np.partition(-near, kept, axis=1)[:, kept]  # the best that was left out
-        for at in np.flatnonzero(cut >= scores[:, -1] - margin_of(self.dim)):
-            there = np.sort(rows[at][rows[at] >= 0])
-            if len(there) < k:
-                continue  # short of rows, and not of room
-            scores[at], found[at] = rank(self._vectors, self._ids, there, queries[at], k)
-
-    def _near_scores(self, queries: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Inner products in float32 of each query with its candidates, -inf where there is none."""
-        import faiss
-
-        out = np.empty(rows.shape, dtype=np.float32)
-        rows = np.ascontiguousarray(rows)
-        with one_thread(when=rows.size < CANDIDATES_FOR_THREADS):
-            faiss.fvec_inner_products_by_idx(
-                faiss.swig_ptr(out),
-                faiss.swig_ptr(queries),
-                faiss.swig_ptr(self._vectors),
-                faiss.swig_ptr(rows),
-                self.dim,
-                *rows.shape,
-            )
-        out[rows < 0] = -np.inf
-        return out

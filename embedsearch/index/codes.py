@@ -67,6 +67,11 @@ class Codes:
         return int(self._index.ntotal)
 
     @property
+    def index(self) -> Any:
+        """FAISS's own object."""
+        return self._index
+
+    @property
     def family(self) -> str:
         """`ivf`, `hnsw` or `codes`."""
         return "ivf" if self._inverted else "hnsw" if self._graph else "codes"
