@@ -15,6 +15,7 @@ import ctypes
 import gc
 import json
 import lzma
+import math
 import os
 import random
 import re
@@ -33,6 +34,7 @@ import numpy as np
 from common import CACHE, RESULTS, Bar, data_folder, parser, report, tell
 
 from embedsearch import index
+from embedsearch.device import describe, faiss_gpu_count
 from embedsearch.encoder import SentenceEncoder
 from embedsearch.index import FaissIndex, IndexConfig, NumpyIndex
 from embedsearch.index.section import read_section
@@ -206,7 +208,7 @@ class Usearch:
 
 
 def _systems(count: int) -> dict[str, Callable[[], System]]:
-    lists = 1 << round(np.log2(0.75 * count**0.5))
+    lists = _lists(count)
     inverted = [(p, f) for f in (4, 8) for p in (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)]
     found: dict[str, Callable[[], System]] = {"ours": Ours}
     for promise in PROMISES:
@@ -220,6 +222,10 @@ def _systems(count: int) -> dict[str, Callable[[], System]]:
     if find_spec("usearch"):
         found |= {f"usearch {dtype}": partial(Usearch, dtype) for dtype in ("f32", "bf16")}
     return found
+
+
+def _lists(count: int) -> int:
+    return 1 << round(math.log2(0.75 * count**0.5))
 
 
 def main() -> int:
@@ -239,6 +245,9 @@ def main() -> int:
         command += ["--cache", str(options.cache)]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         results[name] = json.loads(done.stdout.splitlines()[-1])
+    if gpus := faiss_gpu_count():
+        tell("the GPU")
+        results["gpu"] = _gpu(file, options, gpus)
     if options.save:
         _plot(results, RESULTS / "neighbours.svg", options.limit)
     return report("neighbours", options, results, _bars(results))
@@ -379,6 +388,40 @@ def _promises(ours: Ours, queries: Vectors, path: Path) -> dict[str, Any]:
     }
 
 
+def _gpu(file: Path, options: argparse.Namespace, gpus: int) -> dict[str, Any]:
+    """Exact search and an inverted file on all GPUs, against the same index on all cores."""
+    import faiss
+
+    queries, truth = _rows(file, options.limit, QUERIES), _truth(file, options.limit)
+    vectors = _rows(file, 0, options.limit)
+    ids = np.arange(options.limit, dtype=np.int64)
+    flat = faiss.IndexFlatIP(DIM)
+    flat.add(vectors)
+    found: dict[str, Any] = {"gpus": gpus, "device": describe(probe=True).device_names}
+    exact = index.mirror(NumpyIndex(ids, vectors), range(gpus))
+    rows = exact.search(queries, K)[1]
+    alone = _seconds(lambda: exact.search(queries[:1], K))
+    found["exact"] = {
+        "recall": _recall(rows, truth),
+        "qps": round(QUERIES / _seconds(lambda: exact.search(queries, K))),
+        "qps_on_all_cores": round(QUERIES / _seconds(lambda: flat.search(queries, K))),
+        "gb_per_second_alone": round(vectors.nbytes / 2 / alone / 1e9, 1),
+    }
+    with tempfile.TemporaryDirectory(dir=options.cache) as folder:
+        ours = Ours(IndexConfig(factory=f"IVF{_lists(options.limit)},SQ8"))
+        ours.build(vectors)
+        ours.save(Path(folder) / "index")
+        base = index.load(Path(folder) / "index")
+        mirrored = index.mirror(base, range(gpus))
+        found["ivf"] = {
+            "kind": mirrored.kind,
+            "recall": _recall(mirrored.search(queries, K)[1], truth),
+            "qps": round(QUERIES / _seconds(lambda: mirrored.search(queries, K))),
+            "qps_on_all_cores": round(QUERIES / _seconds(lambda: base.search(queries, K))),
+        }
+    return found
+
+
 def _recall(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
     pairs = zip(found.tolist(), truth.tolist(), strict=True)
     return sum(len(set(some) & set(true)) for some, true in pairs) / truth.size
@@ -441,7 +484,16 @@ def _bars(results: dict[str, Any]) -> list[Bar]:
         share = ours["build_s"] / results["hnswlib"]["build_s"]
         claim = "build time, in times of hnswlib's"
         bars.append(Bar(claim=claim, value=share, limit=0.5, at_most=True))
+    if "gpu" in results:
+        bars += _gpu_bars(results["gpu"])
     return [*bars, *_promise_bars(results)]
+
+
+def _gpu_bars(found: dict[str, Any]) -> Iterator[Bar]:
+    for kind in ("exact", "ivf"):
+        times = found[kind]["qps"] / found[kind]["qps_on_all_cores"]
+        claim = f"{kind} search on the GPU, in times of the same index on all cores"
+        yield Bar(claim=claim, value=times, limit=20, at_most=False)
 
 
 def _promise_bars(results: dict[str, Any]) -> Iterator[Bar]:
@@ -473,6 +525,8 @@ def _plot(results: dict[str, Any], path: Path, limit: int) -> None:
     }
     for axis, (key, title) in zip(axes, titles.items(), strict=True):
         for name, result in results.items():
+            if "curve" not in result:
+                continue
             front = _front(result["curve"], key)
             mark = "*" if len(result["curve"]) == 1 else "."
             axis.plot([p["recall"] for p in front], [p[key] for p in front], mark + "-", label=name)
