@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from embedsearch.encoder import SentenceEncoder
     from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
+    from embedsearch.index.config import IndexConfig
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
@@ -50,6 +51,7 @@ _HOMES = {
     "EmbedSearchError": "errors",
     "Encoder": "types",
     "Hit": "types",
+    "IndexConfig": "index.config",
     "Inspection": "text.inspection",
     "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
@@ -86,6 +88,7 @@ __all__ = [
     "EmbedSearchError",
     "Encoder",
     "Hit",
+    "IndexConfig",
     "Inspection",
     "KeyedVectors",
     "SentenceEncoder",
