@@ -7,21 +7,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embedsearch.errors import InputError, NotFoundError, StorageError
 from embedsearch.text.formats.reading import FILE_NAME
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import SILENT, Progress
+from embedsearch.word2vec.checkpoint import remove_checkpoint
 from embedsearch.word2vec.config import Word2VecConfig
 from embedsearch.word2vec.gold import Analogies, Similarity, rate_pairs, read_gold, solve_analogies
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 from embedsearch.word2vec.sentence_model import save_sentence_model
 from embedsearch.word2vec.text import read_sequences
 from embedsearch.word2vec.training import train_word2vec
-
-if TYPE_CHECKING:
-    import tokenizers
 
 CONFIG = "config.json"
 CHECKPOINT = "checkpoint"
@@ -84,13 +82,13 @@ def train_words(
         progress=progress,
     )
     vectors.save(out)
-    backend = _backend(tokenizer) if tokenizer is not None else None
-    save_sentence_model(vectors, out, tokenizer=backend)
+    save_sentence_model(vectors, out, tokenizer=own)
     settings = {"tokenizer": tokenizer is not None, **asdict(config)}
     try:
         (out / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot write {out / CONFIG}: {error.strerror}") from None
+    remove_checkpoint(out / CHECKPOINT)
     return WordsReport(
         out=str(out),
         words=int(vectors.counts.sum()) if vectors.counts is not None else 0,
@@ -204,11 +202,3 @@ def _tokenizer_note(folder: Path) -> bool:
         return bool(settings["tokenizer"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _backend(tokenizer: str | Path) -> tokenizers.Tokenizer:
-    from tokenizers import Tokenizer as Backend
-
-    path = Path(tokenizer)
-    file = path / FILE_NAME if path.is_dir() else path
-    return Backend.from_str(file.read_text(encoding="utf-8"))

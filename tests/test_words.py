@@ -169,7 +169,7 @@ def test_a_line_of_a_million_words_is_cut_between_words(tmp_path):
     ("data", "error", "message"),
     [
         (b"fine\n\xe9t\xe9\n", InputError, r"x\.txt:2: not UTF-8 at byte 1"),
-        (b"a\0b", InputError, "none of the files could be read"),
+        (b"a\0b", InputError, "there is no text in"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, data, error, message):
@@ -181,7 +181,7 @@ def test_files_that_cannot_be_read(tmp_path, data, error, message):
 def test_no_file(tmp_path):
     with pytest.raises(NotFoundError):
         list(es.read_sequences([tmp_path / "none"]))
-    with pytest.raises(NotFoundError, match="no file"):
+    with pytest.raises(InputError, match="there is no text"):
         list(es.read_sequences([tmp_path]))
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="--out names a folder"):

@@ -9,11 +9,11 @@ import typer
 
 from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Json
-from embedsearch.cli.output import print_json
+from embedsearch.cli.output import print_json, remark_skipped
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.static import StaticConfig, distil_static
-from embedsearch.texts import read_texts
+from embedsearch.text.texts import TextFiles
 
 
 def register(train: typer.Typer) -> None:
@@ -57,9 +57,10 @@ def static(
     Example: embedsearch train static --model all-MiniLM-L6-v2 --out static-model docs/
     """
     config = StaticConfig(dims=dims, sif=sif, passages=passages, ridge=ridge, seed=seed)
+    texts = TextFiles(corpus) if corpus else None
     with TerminalProgress() as progress:
-        texts = read_texts(corpus, progress=progress) if corpus else None
         report = distil_static(model, out, config, corpus=texts, progress=progress)
+    remark_skipped(texts.skipped if texts else [])
     if as_json:
         print_json(report.as_json())
     else:

@@ -105,7 +105,7 @@ def distil_static(
     if folder.modules[0].kind == "StaticEmbedding":
         raise ModelError(f"{str(model)!r} is static already: distil the encoder that it came from")
     encoder = SentenceEncoder.load(model, device=device)
-    passages = [] if corpus is None else _draw(corpus, config)
+    passages = [] if corpus is None else _draw(corpus, config, progress)
     if corpus is not None and not passages:
         raise InputError("the corpus has no word in it")
     vocabulary = read_vocabulary(folder.tokenizer_file)
@@ -131,13 +131,14 @@ def _origin(encoder: SentenceEncoder, config: StaticConfig) -> dict[str, Any]:
     )
 
 
-def _draw(corpus: Iterable[str], config: StaticConfig) -> list[str]:
+def _draw(corpus: Iterable[str], config: StaticConfig, progress: Progress) -> list[str]:
     """A uniform sample of the corpus's passages, by reservoir (Vitter's algorithm R, 1985)."""
     if isinstance(corpus, str):
         raise InputError("the corpus must be a list of texts, not one string: put it in a list")
     chance = random.Random(config.seed)  # noqa: S311
+    progress.start("Reading", None, "B")
     drawn: list[str] = []
-    for number, passage in enumerate(_passages(corpus, chance)):
+    for number, passage in enumerate(_passages(corpus, chance, progress)):
         if number < config.passages:
             drawn.append(passage)
         elif (place := chance.randrange(number + 1)) < config.passages:
@@ -145,8 +146,9 @@ def _draw(corpus: Iterable[str], config: StaticConfig) -> list[str]:
     return drawn
 
 
-def _passages(corpus: Iterable[str], chance: random.Random) -> Iterator[str]:
+def _passages(corpus: Iterable[str], chance: random.Random, progress: Progress) -> Iterator[str]:
     for text in corpus:
+        progress.advance(len(text))
         words = text.encode("utf-8", "replace").decode().split()
         start = 0
         while start < len(words):

@@ -12,19 +12,21 @@ from embedsearch.text.readers.opening import open_stream, reasons
 from embedsearch.text.suffixes import split_suffix
 from embedsearch.types import Skipped
 
-_STREAMED = frozenset({"", ".txt", ".text"})
+_STREAMED = frozenset({"", ".txt", ".text", ".tok", ".lines"})
 _BLOCK = 1 << 20
 
 
 class TextFiles:
     """The texts of files and folders, read when they are iterated over and not kept.
 
-    Every format that can be indexed is read, one text a document; plain text of any size comes in
-    blocks of lines. `skipped` is what was passed over in the last iteration. NotFoundError for a
-    path that does not exist; InputError, while iterating, where nothing could be read.
+    Every format that can be indexed is read, one text a document, its title before it where the
+    text does not have it; plain text of any size comes in blocks of lines. `skipped` is what was
+    passed over in the last iteration. NotFoundError for a path that does not exist; InputError,
+    while iterating, with file and line for plain text that is not UTF-8, or where nothing could be
+    read.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path]) -> None:
         self._paths = [Path(path) for path in paths]
         self._listing = list_files(self._paths)
         self.skipped: list[Skipped] = []
@@ -51,8 +53,8 @@ class TextFiles:
             yield from _blocks(path, gzipped, name)
             return
         for document in read_file(path, name, note=self._skip):
-            # a row that is all title has no text
-            yield document.text or document.title
+            parts = [document.title] if document.title not in document.text else []
+            yield "\n".join([*parts, document.text] if document.text else parts)
 
     def _skip(self, place: str, reason: str) -> None:
         self.skipped.append(Skipped(path=place, reason=reason))
@@ -60,24 +62,32 @@ class TextFiles:
 
 def _blocks(path: Path, gzipped: bool, name: str) -> Iterator[str]:
     """Plain text in blocks of about a megabyte, cut behind a line, or at a blank in a long one."""
-    rest = b""
+    number, rest = 1, b""
     with reasons(), open_stream(path, gzipped, MAX_BYTES) as stream:
         while block := stream.read(_BLOCK):
             rest += block
-            cut = rest.rfind(b"\n") + 1 or rest.rfind(b" ")
+            cut = rest.rfind(b"\n") + 1
+            if not cut and len(rest) >= _BLOCK:
+                cut = rest.rfind(b" ")
             if cut > 0:
-                yield _decoded(rest[:cut], name)
+                yield _decoded(rest[:cut], name, number)
+                number += rest.count(b"\n", 0, cut)
                 rest = rest[cut:]
             elif len(rest) > MAX_BYTES:
                 raise ReadError("no line break and no blank in 32 MB: this is no text")
     if rest:
-        yield _decoded(rest, name)
+        yield _decoded(rest, name, number)
 
 
-def _decoded(block: bytes, name: str) -> str:
+def _decoded(block: bytes, name: str, number: int) -> str:
+    """`number` is that of the block's first line."""
     try:
         return block.decode("utf-8")
     except UnicodeDecodeError as error:
+        before = block[: error.start]
+        line = number + before.count(b"\n")
+        place = error.start - before.rfind(b"\n")
         raise InputError(
-            f"{name} is not UTF-8 ({error.reason}): convert it, for instance with iconv"
+            f"{name}:{line}: not UTF-8 at byte {place} of the line; "
+            "convert the file, for instance with iconv -f latin1 -t utf-8"
         ) from None

@@ -86,12 +86,14 @@ class Checkpoint:
                 f"cannot write the checkpoint {self.folder}: {error.strerror or error}"
             ) from None
 
-    def remove(self) -> None:
-        """Takes away the files of all states, and the folder where nothing else is in it."""
-        with contextlib.suppress(OSError):
-            for path in (self.folder / _STATE, *self.folder.glob("syn[01]-*.safetensors*")):
-                path.unlink(missing_ok=True)
-            self.folder.rmdir()
-
     def _file(self, name: str, epochs: int) -> Path:
         return self.folder / f"{name}-{epochs}.safetensors"
+
+
+def remove_checkpoint(folder: str | Path) -> None:
+    """Takes away the files of a checkpoint, and the folder where nothing else is in it."""
+    folder = Path(folder)
+    with contextlib.suppress(OSError):
+        for path in (folder / _STATE, *folder.glob("syn[01]-*.safetensors*")):
+            path.unlink(missing_ok=True)
+        folder.rmdir()

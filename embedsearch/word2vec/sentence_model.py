@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedsearch.errors import InputError, StorageError
+from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.text.words import word_tokenizer
 from embedsearch.word2vec.folder import replace_file
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 
 if TYPE_CHECKING:
-    import tokenizers
     from numpy.typing import NDArray
 
     from embedsearch.types import Vectors
@@ -37,7 +37,7 @@ def save_sentence_model(
     found: KeyedVectors,
     folder: str | Path,
     *,
-    tokenizer: tokenizers.Tokenizer | None = None,
+    tokenizer: Tokenizer | None = None,
     weight: float = WEIGHT,
 ) -> None:
     """Writes a folder that serves as `--model` of a collection.
@@ -51,11 +51,8 @@ def save_sentence_model(
         raise InputError("frequent words cannot be told: these vectors have no counts")
     rows = sif_vectors(found.vectors, found.counts, weight)
     if tokenizer is None:
-        tokenizer = word_tokenizer(found.keys)
-        matrix = np.zeros((tokenizer.get_vocab_size(), found.vector_size), np.float32)
-    else:
-        size = max(tokenizer.get_vocab().values(), default=0) + 1
-        matrix = np.zeros((size, found.vector_size), np.float32)
+        tokenizer = Tokenizer(word_tokenizer(found.keys))
+    matrix = np.zeros((tokenizer.vocab_size, found.vector_size), np.float32)
     for row, key in enumerate(found.keys):
         number = tokenizer.token_to_id(key)
         if number is not None:
@@ -82,15 +79,12 @@ def sif_vectors(vectors: Vectors, counts: NDArray[np.int64], weight: float) -> V
     return found
 
 
-def _write(folder: Path, tokenizer: tokenizers.Tokenizer, matrix: Vectors) -> None:
+def _write(folder: Path, tokenizer: Tokenizer, matrix: Vectors) -> None:
     from safetensors.numpy import save_file
 
     embedding = folder / _EMBEDDING_FOLDER
     embedding.mkdir(parents=True, exist_ok=True)
-    text = tokenizer.to_str()
-    replace_file(
-        embedding / "tokenizer.json", lambda partial: partial.write_text(text, encoding="utf-8")
-    )
+    tokenizer.save(embedding)
     replace_file(
         embedding / "model.safetensors",
         lambda partial: save_file({"embedding.weight": matrix}, partial, {"format": "pt"}),

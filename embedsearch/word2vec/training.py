@@ -46,7 +46,8 @@ def train_word2vec(
             order, new ones come after. The second matrix is taken from `start.output`, zeros where
             there is none.
         checkpoint: a folder that takes the state after each epoch. A later run with the same text,
-            settings and folder goes on from there; the folder is removed at the end.
+            settings and folder goes on from there. It stays at the end, so that nothing is lost
+            before the vectors are saved: `remove_checkpoint` takes it away.
 
     Returns:
         The vectors, with `counts`, `output` and `losses` (the mean logistic loss per pair of each
@@ -111,13 +112,11 @@ def _train(
         progress.note(
             f"epoch {epoch + 1} of {config.epochs}: loss {losses[-1]:.4f}, {speed:,.0f} words/s"
         )
-        if saved and epoch + 1 < config.epochs:
+        if saved:
             trainer.finish()
             saved.save(matrices, losses)
     trainer.finish()
     vectors, output = matrices.release()
-    if saved:
-        saved.remove()
     counts = corpus.vocabulary.counts.copy()
     if start is not None and start.counts is not None:
         counts[: len(start)] += start.counts

@@ -40,7 +40,7 @@ def test_without_a_corpus(cli, tiny):
         (("--ridge", "0"), "ridge must be"),
         (("--model", "./nowhere"), "nowhere"),
         (("nowhere.txt",), "nowhere.txt"),
-        (("empty.txt",), "no word"),
+        (("empty.txt",), "no text"),
     ],
 )
 def test_bad_input(cli, tiny, tmp_path, arguments, part):

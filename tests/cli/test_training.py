@@ -81,7 +81,7 @@ def test_train_terms(cli, texts, tmp_path):
         (["texts", "--kind", "bpe", "--vocab-size", "9"], "smaller than the alphabet"),
         (["texts", "--kind", "words"], "Invalid value for '--kind'"),
         (["texts", "--special-token", "the"], "collides with what texts contain"),
-        (["latin1.txt"], "latin1.txt is not UTF-8"),
+        (["latin1.txt"], "latin1.txt:1: not UTF-8"),
     ],
 )
 def test_bad_input_is_one_line(cli, texts, tmp_path, arguments, message):

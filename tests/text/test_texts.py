@@ -26,12 +26,13 @@ def test_a_long_line_is_cut_at_blanks(tmp_path, monkeypatch):
 
 
 def test_documents_of_every_format(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{broken\n{"title": "two"}\n')
+    lines = ['{"title": "One", "text": "one"}', "{broken", '{"title": "two"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
     (tmp_path / "b.md").write_text("# Three\n")
     (tmp_path / "c.png").write_bytes(b"\x89PNG")
     found = TextFiles([tmp_path])
-    assert list(found) == ["one", "two", "# Three\n"]
-    assert list(found) == ["one", "two", "# Three\n"]
+    assert list(found) == ["One\none", "two", "# Three\n"]
+    assert list(found) == ["One\none", "two", "# Three\n"]
     assert [entry.path.rpartition("/")[2] for entry in found.skipped] == ["c.png", "a.jsonl:2"]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from embedsearch.errors import DeviceError, InputError, StorageError
 from embedsearch.word2vec import KeyedVectors, Word2VecConfig, train_word2vec, training
+from embedsearch.word2vec.checkpoint import remove_checkpoint
 from embedsearch.word2vec.torch_training import TorchTrainer
 from tests.word2vec.texts import ENDS, GROUPS, sentences
 
@@ -213,6 +214,8 @@ def test_an_interrupted_run_goes_on_after_its_last_epoch(tmp_path):
     assert same(train_word2vec(text, config, checkpoint=folder, progress=told), whole)
     assert told.notes[0] == "going on after epoch 3 of 5"
     assert sum(note.startswith("epoch") for note in told.notes) == 2
+    assert same(train_word2vec(text, config, checkpoint=folder), whole)  # nothing is trained again
+    remove_checkpoint(folder)
     assert not folder.exists()
 
 
@@ -237,6 +240,7 @@ def test_a_checkpoint_of_another_run_is_not_taken(tmp_path, change):
         file.write_bytes(file.read_bytes()[:-1])
     told = Told()
     train_word2vec(text, config, checkpoint=tmp_path, progress=told)
+    remove_checkpoint(tmp_path)
     assert not any(note.startswith("going on") for note in told.notes)
     assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]
 
