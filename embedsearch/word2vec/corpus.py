@@ -162,7 +162,8 @@ def make_corpus(
         ids[number] = places[scan.keys[number]]
     counts[ids[:-1][ids[:-1] >= 0]] = scan.counts[ids[:-1] >= 0]
     size = _translate(scan, ids)
-    keys = [*known, *(scan.keys[number] for number in chosen)]
+    # Copies, which lie side by side: the rare words around the originals can then be given back.
+    keys = [*known, *(scan.keys[number].encode().decode() for number in chosen)]
     return Corpus(
         path=scan.path,
         size=size,

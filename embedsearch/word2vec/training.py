@@ -18,6 +18,7 @@ from embedsearch.types import SILENT, Progress
 from embedsearch.word2vec.checkpoint import Checkpoint
 from embedsearch.word2vec.config import Word2VecConfig
 from embedsearch.word2vec.corpus import Corpus, Scan, make_corpus
+from embedsearch.word2vec.footprint import release_memory
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 from embedsearch.word2vec.matrices import Matrices
 from embedsearch.word2vec.phrases import join_phrases
@@ -171,6 +172,7 @@ class CpuTrainer:
         from embedsearch.word2vec.kernel import train_block
 
         train_block(np.zeros(0, np.int32), *self._arguments(0, 0)[1:])
+        release_memory()
         found: Callable[..., tuple[float, int]] = train_block
         return found
 
