@@ -21,7 +21,8 @@ class Word2VecConfig:
         vector_size: floats in a vector.
         window: the farthest word that counts as context; each centre draws its own reach from 1
             to this.
-        negative: noise words for each centre, shared by its window.
+        negative: noise words for each pair. The pairs of a window share twice as many, which
+            count half.
         epochs: passes over the text.
         min_count: words seen less often are left out.
         max_vocab: at most so many words, the most frequent ones; None for no limit.

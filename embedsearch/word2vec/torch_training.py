@@ -120,9 +120,10 @@ class TorchTrainer:
         import torch
 
         outputs = torch.cat((centres[:, None], self._noise(len(centres))), 1)
-        used = outputs != centres[:, None]
-        used[:, 0] = True
-        weight = there[:, :, None] & used[:, None, :]
+        drawn = outputs.shape[1] - 1
+        used = (outputs != centres[:, None]) * (self._config.negative / drawn)
+        used[:, 0] = 1.0
+        weight = there[:, :, None] * used[:, None, :]
         x, y = self._syn0[words], self._syn1[outputs]
         sign = torch.full((outputs.shape[1],), -1.0, device=self._device)
         sign[0] = 1.0
@@ -135,10 +136,10 @@ class TorchTrainer:
         return loss
 
     def _noise(self, rows: int) -> torch.Tensor:
-        """Words drawn from the noise distribution, shape (rows, negative)."""
+        """Words drawn from the noise distribution, shape (rows, twice the negatives)."""
         import torch
 
-        shape = (rows, self._config.negative)
+        shape = (rows, 2 * self._config.negative)
         options = {"generator": self._random, "device": self._device}
         words = torch.randint(0, len(self._alias), shape, **options)  # type: ignore[call-overload]
         certain = torch.rand(shape, **options) < self._threshold[words]  # type: ignore[call-overload]

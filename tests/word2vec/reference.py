@@ -44,11 +44,13 @@ def train_block(
 ) -> tuple[float, int]:
     """Changes the matrices, float64 of shape (words, size); loss and number of pairs."""
     random = Random(seed)
+    drawn_each = -(-(2 * negative + 1) // 3) * 3 - 1
+    share = negative / drawn_each
     kept = [i for i in ids if i < 0 or random.bits() >> 32 <= int(keep[i])]
-    ahead = [draw(random, *noise) for _ in range(negative)]
+    ahead = [draw(random, *noise) for _ in range(drawn_each)]
     loss, pairs = 0.0, 0
     for centre, word in enumerate(kept):
-        drawn, ahead = ahead, [draw(random, *noise) for _ in range(negative)]
+        drawn, ahead = ahead, [draw(random, *noise) for _ in range(drawn_each)]
         reach = 1 + (((random.bits() >> 32) * window) >> 32)
         if word < 0:
             continue
@@ -68,8 +70,9 @@ def train_block(
                     continue
                 label = 0 if column else 1
                 probability = 1 / (1 + math.exp(-float(syn0[i] @ syn1[o])))
-                loss -= math.log(probability if label else 1 - probability)
-                steps[row, column] = rate * (label - probability)
+                weight = share if column else 1
+                loss -= weight * math.log(probability if label else 1 - probability)
+                steps[row, column] = weight * rate * (label - probability)
             pairs += 1
         apply(syn0, syn1, context, outputs, steps)
     return loss, pairs

@@ -97,22 +97,24 @@ def test_logistic_loss_and_steps():
         steps = logits.copy()
         signs = np.full(len(logits), sign, np.float32)
         weight = np.full(len(logits), 0.5, np.float32)
-        loss = kernel.logistic(steps, signs, weight, len(logits))
+        loss = kernel.logistic(steps, signs, weight, np.float32(0.25), len(logits))
         margin = sign * logits.astype(np.float64)
-        np.testing.assert_allclose(steps, sign * 0.5 / (1 + np.exp(margin)), rtol=2e-5, atol=1e-12)
-        assert loss == pytest.approx(np.log1p(np.exp(-margin)).sum(), rel=1e-5)
+        expected = sign * 0.5 * 0.25 / (1 + np.exp(margin))
+        np.testing.assert_allclose(steps, expected, rtol=2e-5, atol=1e-12)
+        assert loss == pytest.approx(0.5 * np.log1p(np.exp(-margin)).sum(), rel=1e-5)
 
 
 def test_a_weight_of_zero_is_no_step_and_no_loss():
     steps = np.array([3.0, -2.0], np.float32)
-    assert kernel.logistic(steps, np.ones(2, np.float32), np.zeros(2, np.float32), 2) == 0
+    sign, weight = np.ones(2, np.float32), np.zeros(2, np.float32)
+    assert kernel.logistic(steps, sign, weight, np.float32(1), 2) == 0
     assert steps.tolist() == [0, 0]
 
 
 def test_noise_follows_its_distribution():
     noise = noise_tables(COUNTS, 0.75)
     outputs = np.zeros(200_001, np.int32)
-    kernel.draw_noise(*noise, len(outputs) - 1, np.uint64(5), outputs)
+    kernel.draw_noise(*noise, np.uint64(5), outputs)
     found = np.bincount(outputs[1:], minlength=len(COUNTS)) / (len(outputs) - 1)
     expected = COUNTS**0.75 / (COUNTS**0.75).sum()
     np.testing.assert_allclose(found, expected, atol=0.004)
