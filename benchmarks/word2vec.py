@@ -3,7 +3,8 @@
 gensim reads its fastest input, `corpus_file`. Every run is a process of its own; systems take
 turns; finished runs are kept (--cache), so an interrupted benchmark goes on. Speed is that of the
 epochs, `whole_words_per_s` counts the vocabulary too. `@` gives the learning rate at the start:
-0.025 is gensim's default, 0.04 ours; each is measured with both.
+0.025 is gensim's default, 0.04 ours; each is measured with both, and ours at its default has to be
+as good as gensim at either.
 """
 
 from __future__ import annotations
@@ -252,12 +253,12 @@ def _bars(results: dict[str, Any]) -> list[Bar]:
         )
     memory = ours["peak_mb"] / theirs["peak_mb"]
     bars.append(Bar(claim="peak memory, in times of gensim's", value=memory, limit=1, at_most=True))
-    for label in ("embedsearch@0.04", "embedsearch@0.025"):
-        for name, value in results[label]["quality"].items():
+    for rate in (GENSIM_ALPHA, OUR_ALPHA):
+        other = results[f"gensim@{rate}"]["quality"]
+        for name, value in ours["quality"].items():
             limit = 0.0 if name == "mean" else -WORST_LOSS
-            difference = value - theirs["quality"][name]
-            claim = f"{label}: {name} above gensim"
-            bars.append(Bar(claim=claim, value=difference, limit=limit, at_most=False))
+            claim = f"embedsearch@{OUR_ALPHA}: {name} above gensim@{rate}"
+            bars.append(Bar(claim=claim, value=value - other[name], limit=limit, at_most=False))
     return bars
 
 
