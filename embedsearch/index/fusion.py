@@ -5,7 +5,7 @@ from __future__ import annotations
 Ranking = dict[int, float]
 """Scores by row, best first; higher is better."""
 
-SEMANTIC_WEIGHT = 0.6
+SEMANTIC_WEIGHT = 5 / 9
 """Short questions want more of meaning, long descriptions more of words; none is best for both.
 Chosen with the sets of benchmarks/retrieval_quality.py in view; nearby values differ little."""
 
