@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
     from embedsearch.index.config import IndexConfig
+    from embedsearch.key_index import KeyIndex
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
@@ -53,6 +54,7 @@ _HOMES = {
     "Hit": "types",
     "IndexConfig": "index.config",
     "Inspection": "text.inspection",
+    "KeyIndex": "key_index",
     "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
     "StaticConfig": "encoder.static",
@@ -90,6 +92,7 @@ __all__ = [
     "Hit",
     "IndexConfig",
     "Inspection",
+    "KeyIndex",
     "KeyedVectors",
     "SentenceEncoder",
     "StaticConfig",

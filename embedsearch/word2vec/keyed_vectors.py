@@ -116,14 +116,23 @@ class KeyedVectors:
 
         Raises NotFoundError for a key that is not there, InputError where nothing is given.
         """
+        query, rows = self.sum_of(positive, negative)
+        return self.nearest(query, topn, exclude=rows)
+
+    def sum_of(
+        self, positive: Term | Sequence[Term] = (), negative: Term | Sequence[Term] = ()
+    ) -> tuple[NDArray[np.float32], list[int]]:
+        """The sum of the keys' unit vectors, shape (vector_size,), and the rows of the keys.
+
+        Raises as `most_similar`.
+        """
         terms = [(*_weighted(term), 1.0) for term in _terms(positive)]
         terms += [(*_weighted(term), -1.0) for term in _terms(negative)]
         if not terms:
             raise InputError("most_similar needs at least one positive or negative key")
         rows = [self.index_of(key) for key, _, _ in terms]
         weights = np.array([weight * sign for _, weight, sign in terms], np.float32)
-        query = weights @ (self.vectors[rows] / self.norms[rows, None])
-        return self.nearest(query, topn, exclude=rows)
+        return weights @ (self.vectors[rows] / self.norms[rows, None]), rows
 
     def nearest(
         self, vector: NDArray[np.float32], topn: int = 10, *, exclude: Sequence[int] = ()
@@ -132,6 +141,14 @@ class KeyedVectors:
 
         The search is exact. `exclude` are rows to leave out. Raises InputError.
         """
+        query = self.checked_query(vector, topn)
+        scores = (self.vectors @ query) / (self.norms * (np.linalg.norm(query) or 1))
+        scores[list(exclude)] = -np.inf
+        count = min(topn, len(self) - len(set(exclude)))
+        return [(self.keys[row], float(scores[row])) for row in best_rows(scores, count)]
+
+    def checked_query(self, vector: NDArray[np.float32], topn: int) -> NDArray[np.float32]:
+        """The vector as float32. InputError for one that cannot be searched for, or for `topn`."""
         query = np.asarray(vector, np.float32)
         if query.shape != (self.vector_size,) or not np.isfinite(query).all():
             raise InputError(
@@ -140,10 +157,7 @@ class KeyedVectors:
             )
         if not isinstance(topn, int) or topn < 1:
             raise InputError(f"topn must be a whole number from 1, not {topn!r}")
-        scores = (self.vectors @ query) / (self.norms * (np.linalg.norm(query) or 1))
-        scores[list(exclude)] = -np.inf
-        count = min(topn, len(self) - len(set(exclude)))
-        return [(self.keys[row], float(scores[row])) for row in best_rows(scores, count)]
+        return query
 
     def doesnt_match(self, keys: Sequence[str]) -> str:
         """The key that is farthest from the mean of all. Raises NotFoundError, InputError."""
