@@ -1,0 +1,95 @@
+"""The settings of a recommender."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from embedsearch.errors import InputError
+from embedsearch.word2vec.config import Word2VecConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SongConfig:
+    """How a recommender learns and ranks. The checks raise InputError.
+
+    The defaults were chosen on playlists held back from the training playlists by time; the guide
+    `docs/songs.md` has the figures.
+
+    Attributes:
+        vector_size, window, negative, epochs, sample, ns_exponent, alpha: of the song vectors, see
+            `Word2VecConfig`. A playlist is one context, so the window is as long as playlists are.
+        min_count: songs in fewer playlists get no vector of their own, only one by their texts.
+        seed_exponent: a seed counts 1 / playlists ** seed_exponent when playlists like it are
+            looked for.
+        popularity_exponent: a song of those playlists counts 1 / playlists ** popularity_exponent.
+        length_exponent: a playlist counts 1 / songs ** length_exponent.
+        sharpness: its likeness is taken to this power, so that the nearest playlists decide.
+        recency: later seeds count more, the first exp(-recency) times the last.
+        vector_weight: of the vectors beside co-occurrence, both scaled to 1 for the best song.
+        candidates: songs that each side proposes to be ranked.
+        seed: of all that is random.
+        workers: threads of the training; 0 for one on each core.
+        deterministic: the same vectors, bit for bit, for the same seed; one core.
+        device: of the training: auto, cpu, cuda or cuda:N.
+    """
+
+    vector_size: int = 128
+    window: int = 1000
+    negative: int = 10
+    epochs: int = 20
+    sample: float = 0.0
+    ns_exponent: float = 0.0
+    alpha: float = 0.015
+    min_count: int = 1
+    seed_exponent: float = 0.5
+    popularity_exponent: float = 0.25
+    length_exponent: float = 0.25
+    sharpness: float = 1.0
+    recency: float = 1.0
+    vector_weight: float = 2.0
+    candidates: int = 1000
+    seed: int = 1
+    workers: int = 0
+    deterministic: bool = False
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("seed_exponent", 0.0, 2.0),
+            ("popularity_exponent", 0.0, 2.0),
+            ("length_exponent", 0.0, 2.0),
+            ("sharpness", 0.1, 10.0),
+            ("recency", 0.0, 20.0),
+            ("vector_weight", 0.0, 1000.0),
+        ):
+            value = getattr(self, name)
+            if (
+                not isinstance(value, int | float)
+                or not math.isfinite(value)
+                or not least <= value <= most
+            ):
+                raise InputError(f"{name} must be a number from {least} to {most}, not {value!r}")
+        if type(self.candidates) is not int or not 10 <= self.candidates <= 100_000:
+            raise InputError(
+                f"candidates must be a whole number from 10 to 100000, not {self.candidates!r}"
+            )
+        self.word2vec()
+
+    def word2vec(self) -> Word2VecConfig:
+        """The settings of the training of vectors."""
+        return Word2VecConfig(
+            vector_size=self.vector_size,
+            window=self.window,
+            negative=self.negative,
+            epochs=self.epochs,
+            sample=self.sample,
+            ns_exponent=self.ns_exponent,
+            alpha=self.alpha,
+            min_alpha=min(self.alpha, Word2VecConfig.min_alpha),
+            min_count=self.min_count,
+            seed=self.seed,
+            workers=self.workers,
+            deterministic=self.deterministic,
+            device=self.device,
+        )
