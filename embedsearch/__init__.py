@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from embedsearch.encoder import SentenceEncoder
     from embedsearch.errors import EmbedSearchError
     from embedsearch.plan import SyncConfig
+    from embedsearch.songs import (
+        Song,
+        SongConfig,
+        SongRecommender,
+        evaluate_songs,
+        read_playlists,
+        read_songs,
+    )
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
     from embedsearch.text.tokenizer import Tokenizer
@@ -40,12 +48,18 @@ _HOMES = {
     "Hit": "types",
     "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
+    "Song": "songs",
+    "SongConfig": "songs",
+    "SongRecommender": "songs",
     "Status": "status",
     "SyncConfig": "plan",
     "SyncReport": "types",
     "Tokenizer": "text.tokenizer",
     "Word2VecConfig": "word2vec",
+    "evaluate_songs": "songs",
+    "read_playlists": "songs",
     "read_sequences": "word2vec",
+    "read_songs": "songs",
     "train_word2vec": "word2vec",
 }
 
@@ -59,13 +73,19 @@ __all__ = [
     "Hit",
     "KeyedVectors",
     "SentenceEncoder",
+    "Song",
+    "SongConfig",
+    "SongRecommender",
     "Status",
     "SyncConfig",
     "SyncReport",
     "Tokenizer",
     "Word2VecConfig",
+    "evaluate_songs",
     "open",
+    "read_playlists",
     "read_sequences",
+    "read_songs",
     "train_word2vec",
 ]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, words
+from embedsearch.cli import evaluation, managing, searching, songs, words
 
 app = typer.Typer(
     name="embedsearch",
@@ -45,4 +45,6 @@ train = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(train, name="train")
-words.register(app, train, evaluation.register(app))
+evaluate = evaluation.register(app)
+words.register(app, train, evaluate)
+songs.register(app, train, evaluate)

@@ -25,6 +25,9 @@ _CLOSE = 0.7
 _SPELLINGS = 4
 _CANDIDATES = 60
 _SURE = 0.999
+_LIKELY = 0.8
+_MARGIN = 0.1
+"""How much better a misspelt name must fit one song than any other to be taken for it."""
 _SHOWN = 5
 
 
@@ -113,7 +116,8 @@ class Catalogue(Mapping[str, Song]):
     def resolve(self, typed: str) -> Song:
         """The one song that a text means: an id, a title, or title and artist in any order.
 
-        Several entries with the same title and artist (re-releases) count as one song.
+        Several entries with the same title and artist (re-releases) count as one song. A misspelt
+        name is taken where it fits one song clearly better than any other.
 
         Raises NotFoundError where nothing is near, or with what is near; InputError where several
         songs fit, with a choice of them: nothing is guessed.
@@ -123,13 +127,12 @@ class Catalogue(Mapping[str, Song]):
         matches = self.find(typed, _CANDIDATES)
         if not matches:
             raise NotFoundError(f"no song is called anything like {typed!r}")
-        sure = [match.song for match in matches if match.score >= _SURE]
-        if not sure:
-            near = _choice([match.song for match in matches])
-            raise NotFoundError(f"no song is called {typed!r}; near it: {near}")
         asked = " ".join(words_of(typed))
-        whole = [song for song in sure if asked in _names(song)] or sure
-        if len({(_plain_title(song), _norm(song.artist)) for song in whole}) > 1:
+        whole = [match.song for match in matches if asked in _names(match.song)]
+        whole = whole or [match.song for match in matches if match.score >= _SURE]
+        if not whole:
+            return _likely(typed, matches)
+        if len({_identity(song) for song in whole}) > 1:
             raise InputError(f"{typed!r} may mean several songs, say which by id: {_choice(whole)}")
         return whole[0]
 
@@ -204,6 +207,21 @@ def _names(song: Song) -> set[str]:
         for who in (artist, first):
             found |= {f"{name} {who}", f"{who} {name}", f"{name} by {who}"}
     return found - {""}
+
+
+def _identity(song: Song) -> tuple[str, str]:
+    """The same for re-releases of a song."""
+    return _plain_title(song), _norm(song.artist)
+
+
+def _likely(typed: str, matches: Sequence[Match]) -> Song:
+    best = matches[0]
+    own = _identity(best.song)
+    rival = max((m.score for m in matches if _identity(m.song) != own), default=0.0)
+    if best.score >= _LIKELY and best.score - rival >= _MARGIN:
+        return best.song
+    near = _choice([match.song for match in matches])
+    raise NotFoundError(f"no song is called {typed!r}; near it: {near}")
 
 
 def _choice(songs: Sequence[Song]) -> str:

@@ -60,9 +60,11 @@ def collect(sequences: Iterable[Sequence[str]], songs: dict[str, Song] | None = 
     for number, sequence in enumerate(sequences, 1):
         if isinstance(sequence, str | bytes):
             raise InputError(f"playlist {number} must be a list of ids, not the text {sequence!r}")
-        odd = next((song for song in sequence if not isinstance(song, str) or not song), None)
-        if odd is not None:
-            raise InputError(f"playlist {number}: an id must be a text, not {odd!r}; use str(…)")
+        for song in sequence:
+            if not isinstance(song, str) or not song:
+                raise InputError(
+                    f"playlist {number}: an id must be a text, not {song!r}; use str(…)"
+                )
         unique = tuple(dict.fromkeys(sequence))
         if len(unique) < 2:
             skipped["playlists of one song" if unique else "empty playlists"] += 1

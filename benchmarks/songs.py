@@ -1,0 +1,204 @@
+"""Song recommendations on real playlists: quality, songs never seen, time.
+
+Learns from `playlists/train.txt.gz`, asks for the second half of the playlists of `test.txt.gz`
+from their first half. Cold start: songs are taken out of the training and their neighbours, told by
+the whole of it, are looked for by title, artist and album alone. A warm recommendation is compared
+with the product of the song vectors with one vector, by turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from common import Bar, data_folder, parser, report, tell
+
+from embedsearch.cli.terminal import TerminalProgress
+from embedsearch.encoder import SentenceEncoder
+from embedsearch.songs import SongConfig, SongRecommender, evaluate_songs
+from embedsearch.songs.catalogue import words_of
+from embedsearch.songs.cooccurrence import Cooccurrence
+from embedsearch.songs.evaluation import NAMES
+from embedsearch.songs.reading import Playlists, read_playlists
+from embedsearch.songs.song_files import read_songs
+
+NDCG, HIT_RATE, VECTORS_NDCG, COVERAGE_RATIO = 0.35, 0.90, 0.26, 2.0
+COLD_RATIO, MOST_SECONDS, MOST_RATIO = 10.0, 600.0, 2.0
+NEIGHBOURS, DEEP = 20, 100
+WARM_UP = 20
+
+
+def main() -> int:
+    options = _options()
+    folder = data_folder() / "playlists"
+    train, test = (read_playlists(folder / f"{name}.txt.gz") for name in ("train", "test"))
+    config = SongConfig(seed=options.seed)
+    began = time.perf_counter()
+    with TerminalProgress() as progress:
+        recommender = SongRecommender.fit(train, config, progress=progress)
+        seconds = time.perf_counter() - began
+        found = evaluate_songs(recommender, test, names=options.recommenders, progress=progress)
+    for reason in found.missing.values():
+        tell(reason)
+    results: dict[str, Any] = found.as_json()
+    results["training"] = {"seconds": seconds}
+    results["warm"] = _warm(recommender, test, options.queries)
+    bars = [*_quality(results), *_speed(results)]
+    if options.cold_songs:
+        results["cold_start"] = _cold(folder, train, recommender, config, options.cold_songs)
+        bars += _cold_bars(results["cold_start"])
+    return report("songs", options, results, bars)
+
+
+def _options() -> argparse.Namespace:
+    options = parser(__doc__ or "")
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--queries", type=int, default=200, help="recommendations timed")
+    options.add_argument(
+        "--cold-songs", type=int, default=500, help="songs taken out of the training; 0 for none"
+    )
+    options.add_argument("--recommenders", nargs="+", default=list(NAMES), choices=NAMES)
+    return options.parse_args()
+
+
+def _quality(results: dict[str, Any]) -> list[Bar]:
+    ours = results["embedsearch"]
+    bars = [
+        _at_least("nDCG@10 of the continuation", ours["ndcg@10"], NDCG),
+        _at_least("hit rate@10 of the continuation", ours["hit_rate@10"], HIT_RATE),
+        _at_least("nDCG@10, vectors alone", results["word2vec"]["ndcg@10"], VECTORS_NDCG),
+    ]
+    bars += [
+        _at_least(f"nDCG@10, that of {name}", ours["ndcg@10"], results[name]["ndcg@10"])
+        for name in ("item_knn", "als", "bpr")
+        if name in results
+    ]
+    if "item_knn" in results:
+        ratio = ours["coverage@10"] / results["item_knn"]["coverage@10"]
+        bars.append(_at_least("coverage@10, in times of item_knn's", ratio, COVERAGE_RATIO))
+    return bars
+
+
+def _speed(results: dict[str, Any]) -> list[Bar]:
+    return [
+        Bar(
+            claim="seconds of training",
+            value=results["training"]["seconds"],
+            limit=MOST_SECONDS,
+            at_most=True,
+        ),
+        Bar(
+            claim="a warm recommendation from one song, in times of the product",
+            value=results["warm"]["one_song"]["ratio"],
+            limit=MOST_RATIO,
+            at_most=True,
+        ),
+    ]
+
+
+def _at_least(claim: str, value: float, limit: float) -> Bar:
+    return Bar(claim=claim, value=value, limit=limit, at_most=False)
+
+
+def _warm(recommender: SongRecommender, test: Playlists, queries: int) -> dict[str, Any]:
+    """Median milliseconds from one song and from the first half of a playlist, by turns with the
+    product of all song vectors and one vector."""
+    vectors = np.ascontiguousarray(recommender.vectors.vectors)
+    taken: dict[str, list[float]] = {"product": [], "one_song": [], "half_playlist": []}
+    known = [[song for song in each if song in recommender] for each in test]
+    lists = [each for each in known if len(each) > 1]
+    for number in range(queries + WARM_UP):
+        songs = lists[number % len(lists)]
+        query = vectors[recommender.vectors.index_of(songs[-1])].copy()
+        half = songs[: len(songs) // 2]
+        jobs = {
+            "product": lambda query=query: vectors @ query,
+            "one_song": lambda songs=songs: recommender.recommend(songs[:1]),
+            "half_playlist": lambda half=half: recommender.recommend(half),
+        }
+        for name, job in jobs.items():
+            began = time.perf_counter()
+            job()
+            taken[name].append(1000 * (time.perf_counter() - began))
+    medians = {name: median(each[WARM_UP:]) for name, each in taken.items()}
+    return {
+        name: {"median_ms": value, "ratio": value / medians["product"]}
+        for name, value in medians.items()
+    }
+
+
+def _cold(
+    folder: Path, train: Playlists, whole: SongRecommender, config: SongConfig, count: int
+) -> dict[str, Any]:
+    """Songs of three playlists or more, taken out; which of their neighbours are found."""
+    places = whole.vectors.key_to_index
+    frequent = [key for key in whole.vectors.keys if whole.playlists.frequencies[places[key]] >= 3]
+    drawn = np.random.default_rng(0).choice(len(frequent), count, replace=False)
+    removed = [frequent[at] for at in sorted(drawn)]
+    gone = set(removed)
+    songs = read_songs(folder / "song_hash.txt.gz", albums=folder / "albums.tsv.gz")
+    lists = [[song for song in each if song not in gone] for each in train]
+    with TerminalProgress() as progress:
+        fitted = SongRecommender.fit(
+            lists,
+            config,
+            songs=songs,
+            encoder=SentenceEncoder.load("all-MiniLM-L6-v2"),
+            progress=progress,
+        )
+    by_artist: dict[str, list[str]] = {}
+    for key in fitted.vectors.keys:
+        for artist in songs[key].artist.split(","):
+            by_artist.setdefault(" ".join(words_of(artist)), []).append(key)
+    recalls: dict[str, list[float]] = {"embedsearch": [], "artist": []}
+    for song in removed:
+        true = _true_neighbours(whole.playlists, places[song], whole.vectors.keys, gone)
+        if not true:
+            continue
+        ours = [each.id for each in fitted.similar(song, DEEP)]
+        artists = [" ".join(words_of(name)) for name in songs[song].artist.split(",")]
+        same = dict.fromkeys(key for name in artists for key in by_artist.get(name, ()))
+        for name, found in (("embedsearch", ours), ("artist", list(same)[:DEEP])):
+            recalls[name].append(len(true & set(found)) / len(true))
+    return {
+        "songs": len(recalls["artist"]),
+        "random": DEEP / len(fitted),
+        **{name: float(np.mean(values)) for name, values in recalls.items()},
+    }
+
+
+def _true_neighbours(
+    playlists: Cooccurrence, row: int, keys: Sequence[str], gone: set[str]
+) -> set[str]:
+    """The songs of the highest item-to-item cosine in the whole training, without those removed."""
+    near = playlists.by_song @ (playlists.matrix @ _one(row, playlists.count))
+    cosines = near / np.sqrt(playlists.frequencies)
+    order = np.argsort(-cosines, kind="stable")[: 10 * NEIGHBOURS]
+    found = [keys[at] for at in order if cosines[at] > 0 and at != row and keys[at] not in gone]
+    return set(found[:NEIGHBOURS])
+
+
+def _one(row: int, count: int) -> Any:
+    vector = np.zeros(count, np.float32)
+    vector[row] = 1
+    return vector
+
+
+def _cold_bars(cold: dict[str, float]) -> list[Bar]:
+    ratio = cold["embedsearch"] / cold["random"]
+    return [
+        _at_least("cold start, recall@100 in times of chance", ratio, COLD_RATIO),
+        _at_least(
+            "cold start, recall@100, that of the artist", cold["embedsearch"], cold["artist"]
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
