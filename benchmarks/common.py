@@ -24,6 +24,7 @@ CLI = [sys.executable, str(REPOSITORY / "cli.py")]
 
 _LIBRARIES = (
     "numpy",
+    "openvino",
     "torch",
     "sentence-transformers",
     "transformers",

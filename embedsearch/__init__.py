@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embedsearch.collection import Collection
     from embedsearch.encoder import SentenceEncoder
+    from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
+    from embedsearch.index.config import IndexConfig
     from embedsearch.plan import SyncConfig
     from embedsearch.songs import (
         Song,
@@ -30,7 +32,17 @@ if TYPE_CHECKING:
     )
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
+    from embedsearch.text.groups import TextGroup
+    from embedsearch.text.inspection import Inspection, inspect_text
+    from embedsearch.text.merges import compression_curve
+    from embedsearch.text.terms import mine_terms
     from embedsearch.text.tokenizer import Tokenizer
+    from embedsearch.text.training import TokenizerConfig
+    from embedsearch.tokenizer_compare import compare_tokenizers
+    from embedsearch.tokenizer_costs import ComparisonConfig, TokenizerComparison
+    from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
+    from embedsearch.tokens_to_vectors import compare_word, token_vectors
+    from embedsearch.tuning.embeddings import resize_embeddings
     from embedsearch.types import Chunk, Document, Encoder, Hit, SyncReport
     from embedsearch.word2vec import KeyedVectors, Word2VecConfig, read_sequences, train_word2vec
 
@@ -42,24 +54,42 @@ _HOMES = {
     "Chunk": "types",
     "ChunkingConfig": "text.chunking",
     "Collection": "collection",
+    "ComparisonConfig": "tokenizer_costs",
     "Document": "types",
     "EmbedSearchError": "errors",
     "Encoder": "types",
     "Hit": "types",
+    "IndexConfig": "index.config",
+    "Inspection": "text.inspection",
     "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
     "Song": "songs",
     "SongConfig": "songs",
     "SongRecommender": "songs",
+    "StaticConfig": "encoder.static",
+    "StaticReport": "encoder.static",
     "Status": "status",
     "SyncConfig": "plan",
     "SyncReport": "types",
+    "TextGroup": "text.groups",
     "Tokenizer": "text.tokenizer",
+    "TokenizerComparison": "tokenizer_costs",
+    "TokenizerConfig": "text.training",
+    "TokenizerEvaluationConfig": "tokenizer_evaluate",
     "Word2VecConfig": "word2vec",
+    "compare_tokenizers": "tokenizer_compare",
+    "compare_word": "tokens_to_vectors",
+    "compression_curve": "text.merges",
+    "distil_static": "encoder.static",
     "evaluate_songs": "songs",
+    "evaluate_tokenizers": "tokenizer_evaluate",
+    "inspect_text": "text.inspection",
+    "mine_terms": "text.terms",
     "read_playlists": "songs",
     "read_sequences": "word2vec",
     "read_songs": "songs",
+    "resize_embeddings": "tuning.embeddings",
+    "token_vectors": "tokens_to_vectors",
     "train_word2vec": "word2vec",
 }
 
@@ -67,25 +97,43 @@ __all__ = [
     "Chunk",
     "ChunkingConfig",
     "Collection",
+    "ComparisonConfig",
     "Document",
     "EmbedSearchError",
     "Encoder",
     "Hit",
+    "IndexConfig",
+    "Inspection",
     "KeyedVectors",
     "SentenceEncoder",
     "Song",
     "SongConfig",
     "SongRecommender",
+    "StaticConfig",
+    "StaticReport",
     "Status",
     "SyncConfig",
     "SyncReport",
+    "TextGroup",
     "Tokenizer",
+    "TokenizerComparison",
+    "TokenizerConfig",
+    "TokenizerEvaluationConfig",
     "Word2VecConfig",
+    "compare_tokenizers",
+    "compare_word",
+    "compression_curve",
+    "distil_static",
     "evaluate_songs",
+    "evaluate_tokenizers",
+    "inspect_text",
+    "mine_terms",
     "open",
     "read_playlists",
     "read_sequences",
     "read_songs",
+    "resize_embeddings",
+    "token_vectors",
     "train_word2vec",
 ]
 

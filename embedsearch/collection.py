@@ -7,19 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
 from embedsearch.access import Access
 from embedsearch.errors import InputError
-from embedsearch.indexing import build_generation, tidy
+from embedsearch.index import IndexConfig
+from embedsearch.indexing import ask_index, build_generation, tidy
 from embedsearch.ingest import Ingest
-from embedsearch.models import (
-    EncoderSlot,
-    adopt_model,
-    load_encoder,
-    stored_model,
-)
+from embedsearch.models import Compute, EncoderSlot, adopt_model, load_encoder, stored_model
 from embedsearch.plan import SyncConfig, plan_sync
 from embedsearch.reindex import stage, switch
 from embedsearch.retrieval import By, SearchConfig
@@ -36,6 +33,9 @@ from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import SILENT, Document, Encoder, Hit, Mode, Progress, SyncReport
 from embedsearch.upsert import Upsert
 
+if TYPE_CHECKING:
+    from embedsearch.encoder import EngineName
+
 
 class Collection:
     """Documents, their chunks and vectors in one folder. Open one with `embedsearch.open`.
@@ -50,10 +50,13 @@ class Collection:
         access: Access,
         *,
         model: str | Path | Encoder | None = None,
+        compute: Compute | None = None,
         chunking: ChunkingConfig | None = None,
+        index: IndexConfig | None = None,
     ) -> None:
+        self._index = index
         self._access = access
-        self._encoder = EncoderSlot(model)
+        self._encoder = EncoderSlot(model, compute)
         self._searcher = Searcher(access, self._encoder)
         self._chunking = chunking
 
@@ -63,7 +66,10 @@ class Collection:
         path: str | Path,
         *,
         model: str | Path | Encoder | None = None,
+        engine: EngineName = "auto",
+        device: str = "auto",
         chunking: ChunkingConfig | None = None,
+        index: IndexConfig | None = None,
         read_only: bool = False,
         create: bool = True,
     ) -> Collection:
@@ -72,8 +78,12 @@ class Collection:
         Args:
             model: name, folder or hub id of the encoder, or an `Encoder`. None: the one that the
                 collection was made with, the bundled all-MiniLM-L6-v2 for a new one.
+            engine, device: what computes the vectors, and where; see `SentenceEncoder.load`. They
+                do not belong to the collection: every engine makes the same vectors.
             chunking: how documents of a new collection are cut; that of one that exists is
                 changed by `reindex`.
+            index: what is asked of the index, such as another recall: stored and built by the next
+                write. None: as it was asked before.
             read_only: for searching alone; works on a read-only disk. Nothing is made or mended.
             create: False to raise NotFoundError where there is no collection.
 
@@ -84,7 +94,8 @@ class Collection:
             InputError: the collection's documents are cut in another way than `chunking` says.
         """
         access = Access.open(path, read_only=read_only, create=create)
-        collection = cls(access, model=model, chunking=chunking)
+        compute = Compute(engine=engine, device=device)
+        collection = cls(access, model=model, compute=compute, chunking=chunking, index=index)
         try:
             with access.reading() as db:
                 collection._encoder.check(db)
@@ -144,11 +155,13 @@ class Collection:
         roots = [Path(path).expanduser() for path in paths]
         with self._access.writing() as db:
             plan = plan_sync(db, roots, config, base=self.folder.parent, exclude=self.folder)
+            if not config.dry_run:
+                self._ask_index(db)
             ingest = self._ingest(db, progress, rehearsal=config.dry_run)
             run = Sync(db=db, ingest=ingest, config=config, plan=plan)
             run.run()
             if not config.dry_run:
-                tidy(db, self.folder, orphans=bool(run.changed or run.removed))
+                tidy(db, self.folder, orphans=bool(run.changed or run.removed), progress=progress)
         return _report(run, ingest, began)
 
     def upsert(self, documents: Iterable[Document], *, progress: Progress = SILENT) -> SyncReport:
@@ -159,10 +172,11 @@ class Collection:
         """
         began = time.perf_counter()
         with self._access.writing() as db:
+            self._ask_index(db)
             ingest = self._ingest(db, progress)
             run = Upsert(db=db, ingest=ingest)
             run.run(documents)
-            tidy(db, self.folder, orphans=bool(run.changed))
+            tidy(db, self.folder, orphans=bool(run.changed), progress=progress)
         return _report(run, ingest, began)
 
     def delete(self, document_ids: Iterable[str]) -> int:
@@ -197,8 +211,12 @@ class Collection:
         """
         began = time.perf_counter()
         with self._access.writing() as db:
-            encoder = load_encoder(model) if model is not None else self._encoder.get(db)
+            if model is None:
+                encoder = self._encoder.get(db)
+            else:
+                encoder = load_encoder(model, self._encoder.compute)
             target = stored_model(db, encoder)
+            ask_index(db, self._index, target.dim)
             ingest = Ingest(
                 db=db,
                 load=lambda: (encoder, target),
@@ -207,7 +225,7 @@ class Collection:
             )
             stage(db, ingest, target)
             switch(db, ingest, target)
-            build_generation(db, self.folder, target)
+            build_generation(db, self.folder, target, progress)
             documents = store.count(db, "documents")
         if model is not None:
             self._encoder.replace(encoder)
@@ -313,7 +331,7 @@ class Collection:
     def status(self) -> Status:
         """What is in the collection; loads no model."""
         with self._access.reading() as db:
-            return read_status(db, self.folder)
+            return read_status(db, self.folder, self._encoder.engine(db))
 
     @property
     def encoder(self) -> Encoder:
@@ -322,6 +340,12 @@ class Collection:
             return self._encoder.get(db)
 
     # Inside
+
+    def _ask_index(self, db: Database) -> None:
+        """Refuses an index that cannot be built before anything is done."""
+        if self._index is not None:
+            model = active_model(db) or self._encoder.get(db)
+            ask_index(db, self._index, model.dim)
 
     def _ingest(self, db: Database, progress: Progress, *, rehearsal: bool = False) -> Ingest:
         chunking = self._stored_chunking(db)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
+import ctypes.util
 import importlib.metadata
 import os
+import platform
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from embedsearch.errors import DeviceError, InputError
 
@@ -30,6 +32,43 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def has_accelerator() -> bool:
+    """Whether torch may find a GPU here, without importing torch: by the driver's files and by the
+    name of torch's build. True may be wrong, where the driver is broken; False is right."""
+    try:
+        build = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if build.endswith("+cpu") or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    if sys.platform == "win32":
+        return ctypes.util.find_library("nvcuda") is not None
+    return any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
+
+
+def has_cpu_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively (AVX-512 BF16 or AMX). Imports torch."""
+    import torch
+
+    # underscored, and the only place where torch tells
+    return any(
+        getattr(torch.cpu, name, bool)()
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+
+
+def resolve_devices(name: str) -> list[str]:
+    """As `resolve_device`; with `auto`, every GPU that torch sees."""
+    device = resolve_device(name)
+    if name == "auto" and device == "cuda":
+        import torch
+
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [device]
 
 
 def resolve_device(name: str) -> str:
@@ -69,22 +108,23 @@ def resolve_device(name: str) -> str:
 def training_device(name: str) -> str:
     """`resolve_device` for training: `auto` is a CUDA GPU where there is one, else the CPU.
 
-    torch is imported only where a driver for NVIDIA GPUs is installed. Raises as `resolve_device`.
+    torch is imported only where a GPU may be (see `has_accelerator`). Raises as `resolve_device`.
     """
     if name != "auto":
         return resolve_device(name)
-    if not _has_cuda_driver():
+    if not has_accelerator():
         return "cpu"
     found = best_device()
     return found if found == "cuda" else "cpu"
 
 
-def _has_cuda_driver() -> bool:
+def free_memory() -> int | None:
+    """Bytes of memory that could be used without swapping; None where the system does not tell."""
     try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvail"))
+    except (OSError, ValueError, StopIteration):
+        return None
 
 
 def faiss_gpu_count() -> int:
@@ -95,6 +135,25 @@ def faiss_gpu_count() -> int:
         return int(faiss.get_num_gpus())
     except Exception:  # whatever a missing or broken FAISS raises, it can use no GPU
         return 0
+
+
+def faiss_devices(name: str) -> list[int]:
+    """FAISS's numbers of the GPUs that `cuda` (all) or `cuda:N` names.
+
+    Raises DeviceError where they are not there, or FAISS is built for the CPU.
+    """
+    count = faiss_gpu_count()
+    if not count:
+        raise DeviceError(
+            f"FAISS can use no GPU, so the index cannot go to {name!r}: install faiss-gpu in place "
+            "of faiss-cpu and see that nvidia-smi lists a GPU, or use --device auto"
+        )
+    if name == "cuda":
+        return list(range(count))
+    number = int(name.removeprefix("cuda:"))
+    if number >= count:
+        raise DeviceError(f"device {name!r} is not there: FAISS sees cuda:0 to cuda:{count - 1}")
+    return [number]
 
 
 def describe(*, probe: bool = False) -> Hardware:

@@ -13,6 +13,7 @@ from typing import Any
 from embedsearch.beir import Qrels, read_corpus, read_qrels, read_queries, split_names
 from embedsearch.collection import Collection
 from embedsearch.errors import InputError, NotFoundError
+from embedsearch.models import Compute
 from embedsearch.retrieval import SearchConfig
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import SILENT, Encoder, Mode, Progress
@@ -75,6 +76,7 @@ def evaluate_search(
     config: EvaluationConfig | None = None,
     *,
     model: str | Encoder | None = None,
+    compute: Compute | None = None,
     db: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> SearchEvaluation:
@@ -82,7 +84,7 @@ def evaluate_search(
 
     Args:
         folder: holds `corpus.jsonl[.gz]` or `corpus/`, `queries.jsonl[.gz]`, `qrels/<split>.tsv`.
-        model: as for `Collection.open`.
+        model, compute: as for `Collection.open`.
         db: folder of the collection, kept for the next evaluation, which then embeds nothing
             again. None: a temporary one.
 
@@ -92,6 +94,7 @@ def evaluate_search(
     """
     began = time.perf_counter()
     config, folder = config or EvaluationConfig(), Path(folder).expanduser()
+    compute = compute or Compute()
     split = config.split or _default_split(folder, progress)
     qrels = read_qrels(folder, split)
     queries = read_queries(folder, lambda place, remark: progress.note(f"{place}: {remark}"))
@@ -101,7 +104,9 @@ def evaluate_search(
     chunking = ChunkingConfig(whole_documents=config.whole_documents)
     with (
         _home(db) as home,
-        Collection.open(home, model=model, chunking=chunking) as collection,
+        Collection.open(
+            home, model=model, engine=compute.engine, device=compute.device, chunking=chunking
+        ) as collection,
     ):
         _fill(collection, folder, corpus, progress)
         run = _run(collection, judged, config, progress)

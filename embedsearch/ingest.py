@@ -12,10 +12,12 @@ from sqlite_utils import Database
 from embedsearch.store.settings import Model
 from embedsearch.store.vectors import content_hash, find_vectors, put_vectors
 from embedsearch.text.chunking import ChunkingConfig, chunk_document, context_of, embedding_input
-from embedsearch.types import SILENT, Chunk, Document, Encoder, Progress
+from embedsearch.types import SILENT, Chunk, Document, Encoder, Progress, TokenCounter
 
 PENDING_CHUNKS = 512
 """Chunks gathered before the encoder runs: enough for batches of like length, little to lose."""
+
+REMEMBERED_COUNTS = 10_000
 
 StoredCuts = Sequence[tuple[Chunk, str, int]]
 """Chunks with their context and the row of their vector."""
@@ -31,11 +33,31 @@ class Cut:
     hash: bytes
 
 
-def cut(document: Document, encoder: Encoder, config: ChunkingConfig) -> list[Cut]:
+class _Counts:
+    """Counts tokens and remembers the texts: the chunker counts an input before the tally does."""
+
+    def __init__(self, tokens: TokenCounter) -> None:
+        self._tokens = tokens
+        self._known: dict[str, int] = {}
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        if len(self._known) > REMEMBERED_COUNTS:
+            self._known.clear()
+        new = [text for text in texts if text not in self._known]
+        self._known.update(zip(new, self._tokens.count(new), strict=True))
+        return [self._known[text] for text in texts]
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        return self._tokens.offsets(text)
+
+
+def cut(
+    document: Document, encoder: Encoder, tokens: TokenCounter, config: ChunkingConfig
+) -> list[Cut]:
     """The chunks of a document; none when there is nothing in it."""
     limit = min(config.max_tokens or encoder.max_tokens, encoder.max_tokens)
     cuts = []
-    for chunk in chunk_document(document, encoder.tokens, limit, config):
+    for chunk in chunk_document(document, tokens, limit, config):
         context = context_of(document.title, chunk)
         text = embedding_input(context, chunk.text)
         cuts.append(Cut(chunk=chunk, context=context, input=text, hash=content_hash(text)))
@@ -84,7 +106,7 @@ class Ingest:
 
     def put(self, document: Document, write: Callable[[StoredCuts], None]) -> int:
         """Takes a document, which `write` will put into the store; returns its number of chunks."""
-        cuts = cut(document, self.encoder, self.chunking)
+        cuts = cut(document, self.encoder, self._counts, self.chunking)
         if cuts:
             self._pending.append(_Pending(cuts=cuts, write=write))
             self._pending_chunks += len(cuts)
@@ -101,6 +123,10 @@ class Ingest:
     @property
     def encoder(self) -> Encoder:
         return self._loaded[0]
+
+    @cached_property
+    def _counts(self) -> _Counts:
+        return _Counts(self.encoder.tokens)
 
     @property
     def is_idle(self) -> bool:
@@ -147,5 +173,5 @@ class Ingest:
 
     def _count_truncated(self, texts: list[str]) -> None:
         limit = self.encoder.max_tokens
-        counts = self.encoder.tokens.count(texts)
+        counts = self._counts.count(texts)
         self.tally.truncated_tokens += sum(max(0, count - limit) for count in counts)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
@@ -10,9 +12,20 @@ from embedsearch.errors import FingerprintError
 from embedsearch.store.settings import Model, activate_model, active_model, register_model
 from embedsearch.types import Encoder
 
+if TYPE_CHECKING:
+    from embedsearch.encoder import EngineName
+
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 """The bundled model, which needs no download."""
 _BUNDLED_NAMES = (DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """With what and where vectors are computed; see `SentenceEncoder.load`."""
+
+    engine: EngineName = "auto"
+    device: str = "auto"
 
 
 def model_name(model: str | Path | Encoder) -> str:
@@ -24,14 +37,19 @@ def model_name(model: str | Path | Encoder) -> str:
     return str(path.resolve()) if path.is_dir() else name
 
 
-def load_encoder(model: str | Path | Encoder) -> Encoder:
+def load_encoder(model: str | Path | Encoder, compute: Compute | None = None) -> Encoder:
     """The encoder by name, folder or hub id; an encoder is given back as it is."""
     if not isinstance(model, (str, Path)):
         return model
     from embedsearch.encoder import SentenceEncoder
 
     name = model_name(model)
-    return SentenceEncoder.load(Path(name) if isinstance(model, Path) else name)
+    compute = compute or Compute()
+    return SentenceEncoder.load(
+        Path(name) if isinstance(model, Path) else name,
+        device=compute.device,
+        engine=compute.engine,
+    )
 
 
 def check_fingerprint(encoder: Encoder, model: Model) -> None:
@@ -66,8 +84,9 @@ class EncoderSlot:
     `wanted` is what the user asked for; None stands for the model that the collection has.
     """
 
-    def __init__(self, wanted: str | Path | Encoder | None) -> None:
+    def __init__(self, wanted: str | Path | Encoder | None, compute: Compute | None = None) -> None:
         self._wanted = wanted
+        self.compute = compute or Compute()
         self._encoder: Encoder | None = None
 
     @property
@@ -93,11 +112,23 @@ class EncoderSlot:
             wanted = self._wanted
             if wanted is None:
                 wanted = stored.name if stored else DEFAULT_MODEL
-            encoder = load_encoder(wanted)
+            encoder = load_encoder(wanted, self.compute)
         if stored:
             check_fingerprint(encoder, stored)
         self._encoder = encoder
         return encoder
+
+    def engine(self, db: Database) -> str | None:
+        """What computes, or would compute, the vectors; loads nothing."""
+        if self._encoder is not None:
+            return self._encoder.engine
+        stored = active_model(db)
+        wanted = self._wanted or (stored.name if stored else DEFAULT_MODEL)
+        if not isinstance(wanted, (str, Path)):
+            return wanted.engine
+        from embedsearch.encoder import engine_of
+
+        return engine_of(model_name(wanted), device=self.compute.device, engine=self.compute.engine)
 
     def replace(self, encoder: Encoder) -> None:
         """From now on this encoder serves."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import InputError, NotFoundError, StorageError
-from embedsearch.text.tokenizer import FILE_NAME, Tokenizer
+from embedsearch.text.formats.reading import FILE_NAME
+from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import SILENT, Progress
 from embedsearch.word2vec.config import Word2VecConfig
 from embedsearch.word2vec.gold import Analogies, Similarity, rate_pairs, read_gold, solve_analogies

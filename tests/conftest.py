@@ -1,6 +1,9 @@
 """What all tests share: a clean environment, the public sets, skipping what cannot run here."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,10 @@ from hypothesis import HealthCheck, settings
 # The user's own settings must not reach the tests, nor the processes they start.
 for name in ("EMBEDSEARCH_DB", "EMBEDSEARCH_DEBUG", "COLUMNS", "FORCE_COLOR", "NO_COLOR"):
     os.environ.pop(name, None)
+
+# … nor their cache: what one test leaves there must not help or harm another run.
+os.environ["EMBEDSEARCH_CACHE"] = tempfile.mkdtemp(prefix="embedsearch-cache-")
+atexit.register(shutil.rmtree, os.environ["EMBEDSEARCH_CACHE"], ignore_errors=True)
 
 # Tests in parallel processes share the cores; torch, FAISS and NumPy would each take all of them.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -40,6 +40,8 @@ class CountingEncoder(FakeEncoder):
 class Untouchable:
     """An encoder of the same name that must not be used at all."""
 
+    engine = "untouched"
+
     def __init__(self, name: str) -> None:
         self.name = name
 

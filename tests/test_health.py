@@ -12,7 +12,7 @@ from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
 from tests.support import database_bytes, write
 
-INSTALLATION = ["faiss", "hardware", "disk"]
+INSTALLATION = ["faiss", "hardware", "engine", "disk"]
 COLLECTION = ["database", "chunks", "keyword index", "vectors", "index file", "model"]
 
 

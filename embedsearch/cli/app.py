@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, songs, words
+from embedsearch.cli import (
+    evaluation,
+    managing,
+    searching,
+    songs,
+    static,
+    tokenizing,
+    training,
+    words,
+)
 
 app = typer.Typer(
     name="embedsearch",
@@ -41,10 +50,13 @@ managing.register(app)
 searching.register(app)
 train = typer.Typer(
     no_args_is_help=True,
-    help="Learn from your own text.",
+    help="Make a model.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(train, name="train")
 evaluate = evaluation.register(app)
+training.register(train)
+static.register(train)
 words.register(app, train, evaluate)
 songs.register(app, train, evaluate)
+tokenizing.register(app)

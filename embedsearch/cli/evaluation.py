@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from embedsearch.cli.comparison_output import print_evaluations
 from embedsearch.cli.main import DONE
-from embedsearch.cli.options import Json, Model
+from embedsearch.cli.options import Device, Engine, Json, Model, Tokenizers
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
+from embedsearch.models import Compute
+from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
 from embedsearch.types import Mode
 
 
@@ -23,6 +26,7 @@ def register(app: typer.Typer) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     evaluate.command()(search)
+    evaluate.command()(tokenizer)
     app.add_typer(evaluate, name="evaluate")
     return evaluate
 
@@ -42,6 +46,8 @@ def search(
         Mode, typer.Option(help="By meaning (semantic), by words (keyword), or both (hybrid).")
     ] = EvaluationConfig.mode,
     model: Model = None,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
     # Not the user's own collection, so EMBEDSEARCH_DB is not meant here.
     db: Annotated[
         Path | None,
@@ -73,11 +79,50 @@ def search(
     """
     config = EvaluationConfig(split=split, mode=mode, depth=depth, whole_documents=whole_documents)
     with TerminalProgress() as progress:
-        found = evaluate_search(folder, config, model=model, db=db, progress=progress)
+        found = evaluate_search(
+            folder,
+            config,
+            model=model,
+            compute=Compute(engine=engine, device=device),
+            db=db,
+            progress=progress,
+        )
     if as_json:
         print_json(found.as_json())
     else:
         _print_evaluation(found)
+    return DONE
+
+
+def tokenizer(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="corpus.jsonl or corpus/, perhaps qrels/.")
+    ],
+    tokenizers: Tokenizers = None,
+    limits: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            help="Tokens that a model sees of a text, special ones among them. May be repeated; "
+            f"else {' and '.join(map(str, TokenizerEvaluationConfig.limits))}.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Measure how much of a collection a model's limit would cut off, by tokenizer and language.
+
+    Example: embedsearch evaluate tokenizer data/handbook -t all-MiniLM-L6-v2 --limit 256
+    """
+    config = TokenizerEvaluationConfig(
+        limits=tuple(limits) if limits else TokenizerEvaluationConfig.limits
+    )
+    with TerminalProgress() as progress:
+        found = evaluate_tokenizers(folder, tokenizers or None, config, progress=progress)
+    if as_json:
+        print_json([each.as_json() for each in found])
+    else:
+        print_evaluations(found)
     return DONE
 
 

@@ -11,7 +11,17 @@ from typing import Annotated
 import typer
 
 from embedsearch.cli.main import DONE, NOTHING_FOUND, WRONG_USE
-from embedsearch.cli.options import DEFAULT_DB, Db, Json, Model
+from embedsearch.cli.options import (
+    DEFAULT_DB,
+    Db,
+    Device,
+    Engine,
+    Index,
+    Json,
+    Model,
+    Recall,
+    asked_index,
+)
 from embedsearch.cli.output import (
     print_json,
     print_report,
@@ -21,6 +31,7 @@ from embedsearch.cli.output import (
 )
 from embedsearch.cli.terminal import TerminalProgress, megabytes, plain
 from embedsearch.collection import Collection
+from embedsearch.models import Compute
 from embedsearch.plan import SyncConfig
 from embedsearch.text.files import printable
 from embedsearch.types import SyncReport
@@ -40,6 +51,8 @@ def index(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
     db: Db = Path(DEFAULT_DB),
     model: Model = None,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
     glob: Annotated[
         str | None,
         typer.Option(metavar="G", help="Which files of a folder, for instance '**/*.md'."),
@@ -50,6 +63,8 @@ def index(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be done, write nothing.")
     ] = SyncConfig.dry_run,
+    recall: Recall = None,
+    index_: Index = None,
     max_document_mb: Annotated[
         int, typer.Option(metavar="MB", help="Pass over a document larger than this.")
     ] = SyncConfig.max_document_mb,
@@ -63,7 +78,16 @@ def index(
     Example: embedsearch index docs/ --glob '**/*.md'
     """
     config = SyncConfig(glob=glob, prune=prune, dry_run=dry_run, max_document_mb=max_document_mb)
-    with TerminalProgress() as progress, Collection.open(db, model=model) as collection:
+    with (
+        TerminalProgress() as progress,
+        Collection.open(
+            db,
+            model=model,
+            engine=engine,
+            device=device,
+            index=asked_index(recall, index_),
+        ) as collection,
+    ):
         report = collection.sync(paths, config=config, progress=progress)
     if as_json:
         print_json(asdict(report))
@@ -152,6 +176,10 @@ def vacuum(db: Db = Path(DEFAULT_DB), as_json: Json = False) -> int:
 def reindex(
     db: Db = Path(DEFAULT_DB),
     model: Model = None,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
+    recall: Recall = None,
+    index_: Index = None,
     as_json: Json = False,
 ) -> int:
     """Embed every document anew, usually with another model.
@@ -161,7 +189,16 @@ def reindex(
 
     Example: embedsearch reindex --model ./my-model
     """
-    with TerminalProgress() as progress, Collection.open(db, create=False) as collection:
+    with (
+        TerminalProgress() as progress,
+        Collection.open(
+            db,
+            create=False,
+            engine=engine,
+            device=device,
+            index=asked_index(recall, index_),
+        ) as collection,
+    ):
         report = collection.reindex(model=model, progress=progress)
     if as_json:
         print_json(asdict(report))

@@ -12,7 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from embedsearch.collection import Collection
+from embedsearch.encoder.engine import EngineName
 from embedsearch.errors import InputError
+from embedsearch.index import IndexConfig
+from embedsearch.models import Compute
 from embedsearch.store.filters import Where
 from embedsearch.text.files import printable
 
@@ -41,6 +44,45 @@ Model = Annotated[
     str | None,
     typer.Option("--model", metavar="M", help="The encoder: a name, a folder or a hub id."),
 ]
+Tokenizers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-t",
+        "--tokenizer",
+        metavar="T",
+        help="A tokenizer: a folder, a file or a hub id. May be repeated.",
+    ),
+]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        help="What computes the vectors; auto: the fastest for the model and this machine."
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="D", help="auto, cpu, cuda, cuda:N or mps; auto takes all GPUs, or the CPU."
+    ),
+]
+
+Recall = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R",
+        help="The share of the true 10 nearest that a search must find, from now on; "
+        f"{IndexConfig.recall:g} in a collection that is new, 1 for exact search.",
+    ),
+]
+Index = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="F",
+        help="The index to build, from now on: a FAISS factory string such as IVF1024,PQ192x4fs; "
+        "auto chooses by measuring.",
+    ),
+]
 
 _CONDITION = re.compile(r"(?P<key>[^=!<>~]+)(?P<operator>!=|<=|>=|=|<|>|~)(?P<value>.*)", re.DOTALL)
 _OPERATORS = {
@@ -58,10 +100,26 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 LONGEST_NUMBER = 300
 
 
-def open_for_search(db: Path) -> Collection:
+def open_for_search(db: Path, compute: Compute) -> Collection:
     """The collection, which must exist; read-only where its folder is."""
-    writable = os.access(db, os.W_OK)
-    return Collection.open(db, create=False, read_only=db.is_dir() and not writable)
+    read_only = db.is_dir() and not os.access(db, os.W_OK)
+    return Collection.open(
+        db,
+        create=False,
+        read_only=read_only,
+        engine=compute.engine,
+        device=compute.device,
+    )
+
+
+def asked_index(recall: float | None, factory: str | None) -> IndexConfig | None:
+    """What --recall and --index ask for; the one that is not given takes its default."""
+    if recall is None and factory is None:
+        return None
+    return IndexConfig(
+        recall=IndexConfig.recall if recall is None else recall,
+        factory=IndexConfig.factory if factory is None else factory,
+    )
 
 
 def parse_where(conditions: Sequence[str] | None) -> Where | None:

@@ -8,8 +8,18 @@ from typing import Annotated
 import typer
 
 from embedsearch.cli.main import DONE, NOTHING_FOUND
-from embedsearch.cli.options import DEFAULT_DB, Db, Json, Wheres, open_for_search, parse_where
+from embedsearch.cli.options import (
+    DEFAULT_DB,
+    Db,
+    Device,
+    Engine,
+    Json,
+    Wheres,
+    open_for_search,
+    parse_where,
+)
 from embedsearch.cli.output import hit_json, print_hits, print_json, remark
+from embedsearch.models import Compute
 from embedsearch.retrieval import By, SearchConfig
 from embedsearch.text.files import printable
 from embedsearch.types import Hit, Mode
@@ -33,13 +43,15 @@ def search(
         By, typer.Option(help="One result a document (its best chunk), or every chunk.")
     ] = SearchConfig.by,
     where: Wheres = None,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
     as_json: Json = False,
 ) -> int:
     """Search the collection.
 
     Example: embedsearch search "how do I log in?" -k 5 --where lang=en
     """
-    with open_for_search(db) as collection:
+    with open_for_search(db, Compute(engine=engine, device=device)) as collection:
         hits = collection.search(query, k, mode=mode, where=parse_where(where), by=by)
     return _show(hits, as_json)
 
@@ -55,7 +67,7 @@ def similar(
 
     Example: embedsearch similar docs/login.md
     """
-    with open_for_search(db) as collection:
+    with open_for_search(db, Compute()) as collection:
         hits = collection.similar(printable(document_id), k, where=parse_where(where))
     return _show(hits, as_json)
 

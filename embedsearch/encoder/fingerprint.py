@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from embedsearch.encoder.cache import remembered
 from embedsearch.encoder.folder import ModelFolder, Module, read_json
 from embedsearch.encoder.weights import hash_tensors
 
@@ -93,7 +94,15 @@ def fingerprint(folder: Path) -> str:
 
 
 def fingerprint_of(model: ModelFolder) -> str:
-    """As `fingerprint`, of a folder that has been read."""
+    """As `fingerprint`, of a folder that was read; remembered while its files stay the same."""
+    folders = {model.root, *(module.folder for module in model.modules)}
+    files = sorted(
+        path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file()
+    )
+    return remembered(f"fingerprint {SCHEME}", files, lambda: _fingerprint(model))
+
+
+def _fingerprint(model: ModelFolder) -> str:
     digest = hashlib.sha256()
     _feed(digest, "scheme", SCHEME)
     _feed(digest, "max_seq_length", model.max_seq_length)

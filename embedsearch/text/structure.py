@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -65,7 +65,7 @@ def title_of(text: str, format: Format) -> str:  # noqa: A002
     if format != "markdown":
         return ""
     first = ""
-    for heading in _markdown_headings(text):  # read only as far as the title
+    for heading in _markdown_headings(text):  # of a long text, only as far as the title
         if heading.level == 1 and heading.title:
             return heading.title
         first = first or heading.title
@@ -93,7 +93,17 @@ def _inline_parser() -> MarkdownIt:
     return MarkdownIt("commonmark")
 
 
-def _markdown_headings(text: str) -> Iterator[Heading]:
+def _markdown_headings(text: str) -> Iterable[Heading]:
+    return _short_text_headings(text) if len(text) <= _WINDOW else _parse_windows(text)
+
+
+@lru_cache(maxsize=1)
+def _short_text_headings(text: str) -> tuple[Heading, ...]:
+    """Kept, because a file's title is asked for first and its headings right after."""
+    return tuple(_parse_windows(text))
+
+
+def _parse_windows(text: str) -> Iterator[Heading]:
     """Parses window by window; the last block of a window may be cut, so it begins the next one."""
     start = _front_matter_end(text)
     while start < len(text):

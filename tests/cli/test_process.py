@@ -16,6 +16,7 @@ import pytest
 from embedsearch.collection import Collection
 from embedsearch.types import Document
 from tests.cli.conftest import PROGRAM
+from tests.encoder.tiny import make_tiny_model
 from tests.fake_encoder import FakeEncoder
 from tests.support import write
 
@@ -27,7 +28,7 @@ import sys
 import embedsearch.models
 from tests.fake_encoder import FakeEncoder
 slow = FakeEncoder(delay=float(sys.argv.pop(1)))
-embedsearch.models.load_encoder = lambda model: slow
+embedsearch.models.load_encoder = lambda *_: slow
 from embedsearch.cli import main
 sys.exit(main())
 """
@@ -113,7 +114,8 @@ NOTHING_LOADED = """
 import sys
 from embedsearch.cli import main
 code = main()
-heavy = {"torch", "transformers", "sentence_transformers", "faiss", "bs4", "docx", "pypdfium2"}
+heavy = {"torch", "transformers", "sentence_transformers", "openvino", "scipy", "sklearn"}
+heavy |= {"faiss", "huggingface_hub", "bs4", "docx", "pypdfium2", "markdown_it", "yaml"}
 print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 sys.exit(code)
 """
@@ -212,3 +214,14 @@ import embedsearch.cli.terminal
 embedsearch.cli.terminal.PLAIN_INTERVAL_S = -1
 from embedsearch.cli import main
 """
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "semantic"])
+def test_a_search_answers_without_a_heavy_module(tmp_path, mode):
+    write(tmp_path / "docs/a.txt", "the cat sat on the mat")
+    with Collection.open(tmp_path / ".embedsearch", model=make_tiny_model(tmp_path / "m")) as made:
+        made.sync([tmp_path / "docs"])
+    program = [sys.executable, "-c", NOTHING_LOADED]
+    done = run("search", "a cat", "--mode", mode, "--json", program=program, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert json.loads(done.stdout)[0]["document_id"] == "docs/a.txt"

@@ -32,6 +32,9 @@ LONG = "the river flows from the mountain to the sea and the rain falls on the f
 
 
 class EncoderContract:
+    tolerance = 1e-5
+    """By how much a number of a vector may differ where nothing but rounding should."""
+
     @pytest.fixture(scope="class")
     @classmethod
     def make_encoder(cls) -> MakeEncoder:
@@ -78,12 +81,12 @@ class EncoderContract:
         np.testing.assert_allclose(
             encoder.encode_query(texts),
             oracle.encode_query(texts, normalize_embeddings=True, show_progress_bar=False),
-            atol=1e-5,
+            atol=self.tolerance,
         )
         np.testing.assert_allclose(
             encoder.encode_document(texts),
             oracle.encode_document(texts, normalize_embeddings=True, show_progress_bar=False),
-            atol=1e-5,
+            atol=self.tolerance,
         )
 
     def test_each_side_has_its_prompt(
@@ -91,8 +94,10 @@ class EncoderContract:
     ) -> None:
         encoder, bare = make_encoder(prompted), make_encoder(plain)
         query, document = encoder.encode_query(["cat"]), encoder.encode_document(["cat"])
-        np.testing.assert_allclose(query, bare.encode_query(["query: cat"]), atol=1e-5)
-        np.testing.assert_allclose(document, bare.encode_query(["document: cat"]), atol=1e-5)
+        np.testing.assert_allclose(query, bare.encode_query(["query: cat"]), atol=self.tolerance)
+        np.testing.assert_allclose(
+            document, bare.encode_query(["document: cat"]), atol=self.tolerance
+        )
         assert (query @ document.T).item() < 0.999
 
     def test_order_is_kept(self, encoder: Encoder) -> None:
@@ -100,12 +105,12 @@ class EncoderContract:
         texts = [" ".join(["cat", "dog", "bread"][i % 3 :] * (1 + i % 5)) for i in range(70)]
         together = encoder.encode_document(texts)
         alone = np.vstack([encoder.encode_document([text]) for text in texts])
-        np.testing.assert_allclose(together, alone, atol=1e-5)
+        np.testing.assert_allclose(together, alone, atol=self.tolerance)
 
     def test_equal_texts_have_equal_vectors(self, encoder: Encoder) -> None:
         first = encoder.encode_document(TEXTS)
         np.testing.assert_array_equal(first, encoder.encode_document(TEXTS))
-        np.testing.assert_allclose(first[0], first[7], atol=1e-6)
+        np.testing.assert_allclose(first[0], first[7], atol=self.tolerance)
 
     def test_words_decide_similarity(self, encoder: Encoder) -> None:
         query = encoder.encode_query(["the cat on the mat"])
@@ -145,8 +150,8 @@ class EncoderContract:
         bread, dog, bread_and_dog = encoder.encode_document(
             [" ".join([*seen, *tail]) for tail in (["bread"], ["dog"], ["bread", "dog"])]
         )
-        assert (bread @ dog).item() < 0.9999
-        np.testing.assert_allclose(bread, bread_and_dog, atol=1e-6)
+        seen_apart, cut_off = np.linalg.norm(bread - dog), np.linalg.norm(bread - bread_and_dog)
+        assert cut_off < seen_apart / 3
 
 
 def sentence_transformer(folder: Path):

@@ -12,6 +12,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundEr
 from embedsearch.encoder import resolve
 from embedsearch.encoder.resolve import resolve_model
 from embedsearch.errors import DependencyError, ModelError, NotFoundError
+from tests.encoder.tiny import make_tiny_model
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def hub(monkeypatch, tmp_path):
             raise Hub.error
         return str(tmp_path)
 
-    Hub.asked = []
+    Hub.asked, Hub.error = [], None
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     return Hub
 
@@ -77,6 +79,47 @@ def test_a_hub_id(hub, tmp_path):
     assert resolve_model("intfloat/e5-small") == tmp_path
     assert resolve_model("all-mpnet-base-v2") == tmp_path
     assert hub.asked == ["intfloat/e5-small", "sentence-transformers/all-mpnet-base-v2"]
+
+
+def download(cache: Path, repo: str) -> Path:
+    """A repository in the hub client's cache, as the client itself would find it."""
+    home = cache / f"models--{repo.replace('/', '--')}"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    folder = make_tiny_model(home / "snapshots" / ("0" * 40))
+    client = huggingface_hub.scan_cache_dir(cache)
+    assert [found.repo_id for found in client.repos] == [repo]
+    return folder
+
+
+def test_what_was_downloaded_is_taken_without_the_network(hub, tmp_path):
+    kept = download(tmp_path / "hub", "intfloat/e5-small")
+    assert resolve_model("intfloat/e5-small") == kept
+    assert resolve_model("intfloat/e5-small", download=False) == kept
+    assert hub.asked == []
+
+
+def test_half_a_download_is_finished(hub, tmp_path):
+    kept = download(tmp_path / "hub", "intfloat/e5-small")
+    (kept / "model.safetensors").unlink()
+    assert resolve_model("intfloat/e5-small") == tmp_path
+    assert hub.asked == ["intfloat/e5-small"]
+
+
+@pytest.mark.parametrize("variable", ["HF_HOME", "XDG_CACHE_HOME"])
+def test_where_the_cache_is(hub, tmp_path, monkeypatch, variable):
+    monkeypatch.delenv("HF_HUB_CACHE")
+    monkeypatch.delenv("HF_HOME", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "v"))
+    cache = tmp_path / "v" / ("hub" if variable == "HF_HOME" else "huggingface/hub")
+    kept = download(cache, "intfloat/e5-small")
+    assert resolve_model("intfloat/e5-small", download=False) == kept
+
+
+def test_nothing_is_downloaded_unless_asked_for(hub):
+    with pytest.raises(NotFoundError, match="not on this machine; to bring a model by hand"):
+        resolve_model("intfloat/e5-small", download=False)
+    assert hub.asked == []
 
 
 def test_no_network(hub):

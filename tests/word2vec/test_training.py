@@ -160,7 +160,7 @@ def test_a_full_disk_is_told(monkeypatch):
 
     monkeypatch.setattr(Path, "open", lambda *_, **__: Full())
     with pytest.raises(StorageError, match="No space left"):
-        train_word2vec([["a", "b"]], Word2VecConfig(**SMALL))
+        train_word2vec([["a", "b"]], Word2VecConfig(**SMALL, device="cpu"))
 
 
 def test_a_vocabulary_that_min_count_empties():
