@@ -116,7 +116,7 @@ class Catalogue(Mapping[str, Song]):
     def resolve(self, typed: str) -> Song:
         """The one song that a text means: an id, a title, or title and artist in any order.
 
-        Several entries with the same title and artist (re-releases) count as one song. A misspelt
+        Several entries with the same title and first artist (re-releases) count as one song. A misspelt
         name is taken where it fits one song clearly better than any other.
 
         Raises NotFoundError where nothing is near, or with what is near; InputError where several
@@ -132,7 +132,7 @@ class Catalogue(Mapping[str, Song]):
         whole = whole or [match.song for match in matches if match.score >= _SURE]
         if not whole:
             return _likely(typed, matches)
-        if len({_identity(song) for song in whole}) > 1:
+        if len({identity_of(song) for song in whole}) > 1:
             raise InputError(f"{typed!r} may mean several songs, say which by id: {_choice(whole)}")
         return whole[0]
 
@@ -209,15 +209,15 @@ def _names(song: Song) -> set[str]:
     return found - {""}
 
 
-def _identity(song: Song) -> tuple[str, str]:
-    """The same for re-releases of a song."""
-    return _plain_title(song), _norm(song.artist)
+def identity_of(song: Song) -> tuple[str, str]:
+    """Title and first artist without what releases add, the same for re-releases of a song."""
+    return _plain_title(song), _norm(song.artist.split(",")[0])
 
 
 def _likely(typed: str, matches: Sequence[Match]) -> Song:
     best = matches[0]
-    own = _identity(best.song)
-    rival = max((m.score for m in matches if _identity(m.song) != own), default=0.0)
+    own = identity_of(best.song)
+    rival = max((m.score for m in matches if identity_of(m.song) != own), default=0.0)
     if best.score >= _LIKELY and best.score - rival >= _MARGIN:
         return best.song
     near = _choice([match.song for match in matches])

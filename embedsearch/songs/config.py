@@ -26,8 +26,12 @@ class SongConfig:
         length_exponent: a playlist counts 1 / songs ** length_exponent.
         sharpness: its likeness is taken to this power, so that the nearest playlists decide.
         recency: later seeds count more, the first exp(-recency) times the last.
-        vector_weight: of the vectors beside co-occurrence, both scaled to 1 for the best song.
-        candidates: songs that each side proposes to be ranked.
+        neighbours: playlists on which the seeds are regressed, see `songs/regression.py`.
+        penalty: of that regression; higher trusts single playlists less.
+        regression_weight: of the regression beside shared playlists; every part of a score is
+            scaled to 1 for the best song.
+        vector_weight: of the vectors beside shared playlists.
+        candidates: songs that are ranked; vectors propose those that shared playlists lack.
         seed: of all that is random.
         workers: threads of the training; 0 for one on each core.
         deterministic: the same vectors, bit for bit, for the same seed; one core.
@@ -43,12 +47,15 @@ class SongConfig:
     alpha: float = 0.015
     min_count: int = 1
     seed_exponent: float = 0.5
-    popularity_exponent: float = 0.25
-    length_exponent: float = 0.25
-    sharpness: float = 1.0
+    popularity_exponent: float = 0.15
+    length_exponent: float = 1.0
+    sharpness: float = 2.0
     recency: float = 1.0
-    vector_weight: float = 2.0
-    candidates: int = 1000
+    neighbours: int = 500
+    penalty: float = 200.0
+    regression_weight: float = 1.0
+    vector_weight: float = 0.25
+    candidates: int = 500
     seed: int = 1
     workers: int = 0
     deterministic: bool = False
@@ -61,6 +68,8 @@ class SongConfig:
             ("length_exponent", 0.0, 2.0),
             ("sharpness", 0.1, 10.0),
             ("recency", 0.0, 20.0),
+            ("penalty", 0.001, 1e9),
+            ("regression_weight", 0.0, 1000.0),
             ("vector_weight", 0.0, 1000.0),
         ):
             value = getattr(self, name)
@@ -70,10 +79,10 @@ class SongConfig:
                 or not least <= value <= most
             ):
                 raise InputError(f"{name} must be a number from {least} to {most}, not {value!r}")
-        if type(self.candidates) is not int or not 10 <= self.candidates <= 100_000:
-            raise InputError(
-                f"candidates must be a whole number from 10 to 100000, not {self.candidates!r}"
-            )
+        for name, most in (("candidates", 100_000), ("neighbours", 10_000)):
+            count = getattr(self, name)
+            if type(count) is not int or not 10 <= count <= most:
+                raise InputError(f"{name} must be a whole number from 10 to {most}, not {count!r}")
         self.word2vec()
 
     def word2vec(self) -> Word2VecConfig:

@@ -84,16 +84,13 @@ class Cooccurrence:
         found[touched] **= config.sharpness
         return found
 
-    def scores(
-        self, seeds: Sequence[int], weights: Scores, config: SongConfig
-    ) -> tuple[Rows, Scores]:
-        """The songs of all playlists that have a seed, ascending, and their scores."""
-        likeness = self.likeness(seeds, weights, config)
+    def scores(self, likeness: Scores, config: SongConfig) -> tuple[Rows, Scores]:
+        """The songs of all playlists that have a likeness, ascending, and their scores."""
         near = np.flatnonzero(likeness)
-        starts = self.ends[near] - self.lengths[near].astype(np.int64)
         sizes = self.lengths[near].astype(np.int64)
-        first = np.repeat(starts - np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes)
-        members = self.songs[first + np.arange(int(sizes.sum()))]
+        ends = np.cumsum(sizes)
+        first = np.repeat(self.ends[near] - ends, sizes)
+        members = self.songs[first + np.arange(len(first))]
         total = np.bincount(members, np.repeat(likeness[near], sizes), self.count)
         rows = np.flatnonzero(total)
         popularity = self.frequencies[rows] ** -config.popularity_exponent

@@ -1,8 +1,8 @@
-"""The blend: candidates of both sides, scored by shared playlists and by vectors."""
+"""The blend: candidates scored by shared playlists, by regression on them and by vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.cooccurrence import Cooccurrence
+from embedsearch.songs.regression import Regression
 from embedsearch.songs.vectors import SongVectors, unit
 
 if TYPE_CHECKING:
@@ -40,11 +41,36 @@ def seed_weights(count: int, recency: float) -> Scores:
     return np.exp(-recency * ages)
 
 
-class Ranker:
-    """Scores songs by their rows."""
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Candidates `rows`, ascending, and what each side says of them, shape (rows,).
 
-    def __init__(self, config: SongConfig, vectors: SongVectors, playlists: Cooccurrence) -> None:
+    Every part is scaled so that the best has its weight in the settings, shared playlists 1.
+    """
+
+    rows: Rows
+    shared: Scores
+    regression: Scores
+    vectors: Scores
+
+    @property
+    def total(self) -> Scores:
+        """The score of each candidate."""
+        return self.shared + self.regression + self.vectors
+
+
+class Ranker:
+    """Scores songs by their rows; `identity` is the same for rows that are one song."""
+
+    def __init__(
+        self,
+        config: SongConfig,
+        vectors: SongVectors,
+        playlists: Cooccurrence,
+        identity: Callable[[int], Hashable] = int,
+    ) -> None:
         self.config, self.vectors, self.playlists = config, vectors, playlists
+        self.identity = identity
 
     def query(self, rows: Sequence[int]) -> Query:
         """A query of songs that all have vectors."""
@@ -57,28 +83,59 @@ class Ranker:
         )
 
     def best(self, query: Query, k: int, barred: Sequence[int]) -> tuple[Rows, Scores]:
-        """The k best songs but those barred, best first, equal ones by row."""
-        rows, shared, alike = self.score(query, barred)
-        return top(rows, shared + alike, k)
+        """The k best songs, best first, equal ones by row.
 
-    def score(self, query: Query, barred: Sequence[int]) -> tuple[Rows, Scores, Scores]:
-        """Candidates, ascending, what shared playlists say of each, and what the vectors say.
-
-        Both are scaled so that the best has 1, the vectors' times `vector_weight`.
+        No song comes twice, nor one of those barred, under another id either: a playlist that has
+        one release of a song seldom has another.
         """
+        parts = self.score(query, barred, k)
+        rows, scores = top(parts.rows, parts.total, len(parts.rows))
+        seen = {self.identity(row) for row in barred}
+        kept: list[int] = []
+        for place, row in enumerate(rows.tolist()):
+            song = self.identity(row)
+            if song not in seen:
+                seen.add(song)
+                kept.append(place)
+                if len(kept) == k:
+                    break
+        return rows[kept], scores[kept]
+
+    def score(self, query: Query, barred: Sequence[int], least: int = 0) -> Parts:
+        """What the three sides say of at least so many candidates, where there are so many."""
         config, known = self.config, query.known
-        mean = query.weights @ unit(query.inputs)
-        near, _ = self.vectors.nearest(mean, config.candidates + len(barred))
+        seeds, weights = [query.rows[place] for place in known], query.weights[known]
+        count = max(config.candidates, 2 * least)
         shared = np.zeros(len(self.vectors), np.float32)
-        if len(known):
-            seeds = [query.rows[place] for place in known]
-            rows, scores = self.playlists.scores(seeds, query.weights[known], config)
-            shared[rows] = scores
-            scores[np.isin(rows, barred)] = 0
-            near = np.concatenate((near, top(rows, scores, config.candidates)[0]))
-        near = np.setdiff1d(near[near >= 0], np.array(barred, np.int64))
-        alike = self.vectors.affinity(query.inputs, query.outputs, near) @ query.weights
-        return near, _scaled(shared[near]), _scaled(alike) * np.float32(config.vector_weight)
+        regression: Regression | None = None
+        rows = np.zeros(0, np.int64)
+        if seeds:
+            likeness = self.playlists.likeness(seeds, weights, config)
+            found, scores = self.playlists.scores(likeness, config)
+            shared[found] = scores
+            scores[np.isin(found, barred)] = 0
+            rows = top(found, scores, count)[0]
+            regression = self.regression(likeness)
+        if len(rows) < count:
+            mean = query.weights @ unit(query.inputs)
+            near, _ = self.vectors.nearest(mean, count + len(barred))
+            rows = np.concatenate((rows, near[near >= 0]))
+        rows = np.setdiff1d(rows, np.array(barred, np.int64))
+        regressed = np.zeros(len(rows), np.float32)
+        if regression is not None:
+            regressed = regression.scores(seeds, weights, rows)
+        alike = self.vectors.affinity(query.inputs, query.outputs, rows) @ query.weights
+        return Parts(
+            rows=rows,
+            shared=_scaled(shared[rows]),
+            regression=_scaled(regressed) * np.float32(config.regression_weight),
+            vectors=_scaled(alike) * np.float32(config.vector_weight),
+        )
+
+    def regression(self, likeness: Scores) -> Regression:
+        """On the playlists of the highest likeness."""
+        config = self.config
+        return Regression(self.playlists, likeness, config.neighbours, config.penalty)
 
     def by_vectors(self, query: Query, k: int, barred: Sequence[int]) -> tuple[Rows, Scores]:
         """The k best songs by vectors alone, among all."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedsearch.errors import InputError
-from embedsearch.songs.catalogue import Catalogue, Song
+from embedsearch.songs.catalogue import Catalogue, Song, identity_of
 from embedsearch.songs.coldstart import MOST_TEXTS, Relatives, TextMap, vector_of
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.cooccurrence import Cooccurrence
@@ -116,7 +116,7 @@ class SongRecommender:
     def ranker(self) -> Ranker:
         """The scores of rows, without names."""
         vectors = SongVectors(self.vectors.vectors, self.vectors.output)  # type: ignore[arg-type]
-        return Ranker(self.config, vectors, self.playlists)
+        return Ranker(self.config, vectors, self.playlists, self._identity)
 
     def find(self, typed: str) -> Song:
         """The song of an id, or of a title and artist as a person types them.
@@ -225,6 +225,19 @@ class SongRecommender:
     def _joined(self) -> Vectors:
         """Both matrices side by side."""
         return np.concatenate((self.vectors.vectors, self.vectors.output), axis=1)  # type: ignore[arg-type]
+
+    def _identity(self, row: int) -> tuple[str, ...]:
+        """The same for rows with one title and artist; a row without a title is its own."""
+        found = self._identities.get(row)
+        if found is None:
+            song = self.catalogue.get_song(self.vectors.keys[row])
+            found = identity_of(song) if song.title else (song.id,)
+            self._identities[row] = found
+        return found
+
+    @cached_property
+    def _identities(self) -> dict[int, tuple[str, ...]]:
+        return {}
 
     @cached_property
     def _relatives(self) -> Relatives:

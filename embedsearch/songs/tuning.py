@@ -36,12 +36,14 @@ _TRAINING: dict[str, tuple[Any, ...]] = {
     "window": (10, 50, 1000),
 }
 _RANKING: dict[str, tuple[Any, ...]] = {
-    "vector_weight": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0),
-    "popularity_exponent": (0.0, 0.25, 0.5),
+    "regression_weight": (0.0, 0.5, 1.0, 2.0),
+    "vector_weight": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0),
+    "popularity_exponent": (0.0, 0.15, 0.3, 0.5),
     "sharpness": (1.0, 2.0, 3.0),
+    "penalty": (20.0, 50.0, 100.0, 200.0, 400.0),
     "recency": (0.0, 1.0, 2.0),
     "seed_exponent": (0.25, 0.5, 0.75),
-    "length_exponent": (0.0, 0.25, 0.5),
+    "length_exponent": (0.0, 0.5, 1.0),
 }
 
 
@@ -184,6 +186,6 @@ def _ranking(
 
 def _trial(fitted: SongRecommender, cases: Sequence[Case], config: SongConfig) -> Trial:
     began = time.perf_counter()
-    ranker = Ranker(config, fitted.ranker.vectors, fitted.playlists)
+    ranker = Ranker(config, fitted.ranker.vectors, fitted.playlists, fitted.ranker.identity)
     measures = measure_cases(ranker, baselines.ours(ranker), cases, K)
     return Trial(config=config, measures=measures, seconds=time.perf_counter() - began)

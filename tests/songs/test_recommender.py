@@ -90,7 +90,8 @@ def test_explanations_name_seeds_and_playlists(recommender):
     assert sum(share for _, share in reason.seeds) == pytest.approx(1)
     shares = dict(reason.seeds)
     assert shares[seeds[0]] + shares[seeds[2]] > 10 * shares[seeds[1]]
-    assert reason.by_playlists + reason.by_vectors == pytest.approx(best.score, rel=1e-5)
+    parts = reason.by_playlists + reason.by_regression + reason.by_vectors
+    assert parts == pytest.approx(best.score, rel=1e-5)
     assert len(reason.playlists) == 3
     for each in reason.playlists:
         inside = lists[each.number - 1]

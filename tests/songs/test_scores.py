@@ -15,6 +15,7 @@ from embedsearch.songs.baselines import item_knn, popularity
 from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.measures import measure
 from embedsearch.songs.ranking import Ranker, diversify, seed_weights, top
+from embedsearch.songs.regression import Regression
 from embedsearch.songs.vectors import SongVectors, sigmoid, unit
 
 LISTS = [[0, 1, 2], [1, 2, 3], [2, 4], [3, 0], [5, 1, 0, 2]]
@@ -55,7 +56,8 @@ def test_cooccurrence_is_its_formula(lists, seeds, exponent, other, sharpness):
         sharpness=sharpness,
     )
     weights = seed_weights(len(seeds), 1.0)
-    rows, scores = Cooccurrence.of(lists, COUNT).scores(seeds, weights, config)
+    playlists = Cooccurrence.of(lists, COUNT)
+    rows, scores = playlists.scores(playlists.likeness(seeds, weights, config), config)
     expected = by_hand(lists, seeds, weights, config)
     assert rows.tolist() == np.flatnonzero(expected).tolist()
     np.testing.assert_allclose(scores, expected[rows], rtol=1e-4)
@@ -130,17 +132,61 @@ def test_diversity_puts_off_what_resembles():
     assert diversify(rows, scores, units, 3, 0.5)[0].tolist() == [0, 2, 1]
 
 
-def test_the_blend_adds_both_sides_scaled():
+@given(lists_of_rows, st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=3, unique=True))
+def test_regression_is_the_primal_one(lists, seeds):
+    """With all playlists the scores are those of EASE's inverse of the songs' Gram matrix."""
+    matrix = np.array([[song in each for song in range(COUNT)] for each in lists], float)
+    weights = seed_weights(len(seeds), 1.0)
+    wanted = np.zeros(COUNT)
+    wanted[seeds] = weights
+    gram = matrix.T @ matrix
+    expected = np.linalg.solve(gram + 3.0 * np.eye(COUNT), gram @ wanted)
+    everything = np.ones(len(lists), np.float32)
+    found = Regression(Cooccurrence.of(lists, COUNT), everything, 100, 3.0)
+    rows = np.arange(COUNT)
+    np.testing.assert_allclose(found.scores(seeds, weights, rows), expected, atol=1e-5)
+    for row in range(COUNT):
+        shares = found.shares(seeds, weights, row)
+        assert shares.sum() == pytest.approx(expected[row], abs=1e-5)
+
+
+def test_regression_takes_the_nearest_playlists():
+    playlists = Cooccurrence.of(LISTS, COUNT)
+    likeness = np.array([0.1, 0.9, 0, 0, 0.8], np.float32)
+    two = Regression(playlists, likeness, 2, 1.0).scores([2], np.ones(1), np.arange(COUNT))
+    assert two[4] == 0  # in the third playlist only
+    assert two[3] > 0
+
+
+def test_no_song_comes_twice_under_two_ids():
+    random = np.random.default_rng(4)
+    inputs, outputs = random.standard_normal((2, COUNT, 4)).astype(np.float32)
+    vectors, playlists = SongVectors(inputs, outputs), Cooccurrence.of(LISTS, COUNT)
+    plain = Ranker(SongConfig(), vectors, playlists).best
+    query = Ranker(SongConfig(), vectors, playlists).query([0])
+    assert set(plain(query, COUNT, [0])[0].tolist()) == {1, 2, 3, 4, 5, 6}
+    ranker = Ranker(SongConfig(), vectors, playlists, lambda row: {5: 0, 3: 1}.get(row, row))
+    found = ranker.best(query, COUNT, [0])[0].tolist()
+    first = next(row for row in plain(query, COUNT, [0])[0].tolist() if row in (1, 3))
+    assert set(found) == {first, 2, 4, 6}
+
+
+def test_the_blend_adds_its_sides_scaled():
     random = np.random.default_rng(2)
     inputs, outputs = random.standard_normal((2, COUNT, 4)).astype(np.float32)
-    config = SongConfig(vector_weight=3.0, candidates=10)
+    config = SongConfig(vector_weight=3.0, regression_weight=2.0, candidates=10, penalty=2.0)
     ranker = Ranker(config, SongVectors(inputs, outputs), Cooccurrence.of(LISTS, COUNT))
     seeds = [0, 3]
     query = ranker.query(seeds)
     shared = by_hand(LISTS, seeds, query.weights, config)
     alike = ranker.vectors.scores(inputs[seeds], outputs[seeds], query.weights)
+    likeness = ranker.playlists.likeness(seeds, query.weights, config)
+    regressed = ranker.regression(likeness).scores(seeds, query.weights, np.arange(COUNT))
     others = [row for row in range(COUNT) if row not in seeds]
-    expected = shared[others] / shared[others].max() + 3 * alike[others] / alike[others].max()
+    expected = sum(
+        weight * part[others] / part[others].max()
+        for weight, part in ((1, shared), (2, regressed), (3, alike))
+    )
     rows, scores = ranker.best(query, COUNT, seeds)
     assert sorted(rows.tolist()) == others
     np.testing.assert_allclose(scores, np.sort(expected)[::-1], rtol=1e-4)
@@ -176,6 +222,9 @@ def test_diversity_is_one_minus_the_mean_cosine():
         ("vector_weight", -1.0),
         ("recency", float("nan")),
         ("candidates", 1),
+        ("neighbours", 2.5),
+        ("penalty", 0.0),
+        ("regression_weight", -1.0),
         ("epochs", 0),
         ("alpha", 2.0),
         ("device", "abacus"),
