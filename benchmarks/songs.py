@@ -116,7 +116,7 @@ def _at_least(claim: str, value: float, limit: float) -> Bar:
 
 
 def _coverage(recommender: SongRecommender, test: Playlists) -> dict[str, Any]:
-    """The highest share of songs that so many lists of ten could have, and what more of it costs."""
+    """The share of songs that so many lists of ten can have at most, and what more of it costs."""
     places, own = recommender.vectors.key_to_index, recommender.ranker
     lists = [[places[song] for song in each if song in places] for each in test]
     cases = continuation_cases([each for each in lists if len(each) > 1])

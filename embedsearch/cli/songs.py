@@ -92,7 +92,7 @@ def train_(
 
     DIR is what `embedsearch recommend` takes. Playlists are read in the order of time.
 
-    Example: embedsearch train songs train.txt --songs song_hash.txt --out my-songs
+    Example: embedsearch train songs train.txt --songs song_hash.txt --out radio
     """
     config = SongConfig(
         vector_size=vector_size,

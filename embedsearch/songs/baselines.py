@@ -61,9 +61,13 @@ def als(playlists: Cooccurrence, seed: int = 1) -> Recommend:
 
     A new playlist's factors are worked out from its seeds. Raises DependencyError.
     """
-    model = _implicit().als.AlternatingLeastSquares(
-        factors=FACTORS, iterations=ALS_ITERATIONS, random_state=seed, use_gpu=False
-    )
+    from threadpoolctl import threadpool_limits
+
+    package = _implicit()
+    with threadpool_limits(1, "blas"):
+        model = package.als.AlternatingLeastSquares(
+            factors=FACTORS, iterations=ALS_ITERATIONS, random_state=seed, use_gpu=False
+        )
     return _trained(model, playlists, recalculate=True)
 
 
@@ -81,9 +85,11 @@ def bpr(playlists: Cooccurrence, seed: int = 1) -> Recommend:
 
 def _trained(model: Any, playlists: Cooccurrence, *, recalculate: bool) -> Recommend:
     import scipy.sparse as sp
+    from threadpoolctl import threadpool_limits
 
     matrix = sp.csr_matrix(playlists.matrix)
-    model.fit(matrix, show_progress=False)
+    with threadpool_limits(1, "blas"):  # implicit has threads of its own
+        model.fit(matrix, show_progress=False)
     items = np.asarray(model.item_factors)
 
     def recommend(seeds: Sequence[int], k: int) -> Rows:

@@ -28,6 +28,8 @@ _SURE = 0.999
 _LIKELY = 0.8
 _MARGIN = 0.1
 """How much better a misspelt name must fit one song than any other to be taken for it."""
+_POSSIBLE, _CLEAR = 0.6, 0.4
+"""The same for one that fits less: a word of it resembles none."""
 _SHOWN = 5
 
 
@@ -116,8 +118,8 @@ class Catalogue(Mapping[str, Song]):
     def resolve(self, typed: str) -> Song:
         """The one song that a text means: an id, a title, or title and artist in any order.
 
-        Several entries with the same title and first artist (re-releases) count as one song. A misspelt
-        name is taken where it fits one song clearly better than any other.
+        Several entries with the same title and first artist (re-releases) count as one song. A
+        misspelt name is taken where it fits one song clearly better than any other.
 
         Raises NotFoundError where nothing is near, or with what is near; InputError where several
         songs fit, with a choice of them: nothing is guessed.
@@ -218,8 +220,9 @@ def _likely(typed: str, matches: Sequence[Match]) -> Song:
     best = matches[0]
     own = identity_of(best.song)
     rival = max((m.score for m in matches if identity_of(m.song) != own), default=0.0)
-    if best.score >= _LIKELY and best.score - rival >= _MARGIN:
-        return best.song
+    for least, margin in ((_LIKELY, _MARGIN), (_POSSIBLE, _CLEAR)):
+        if best.score >= least and best.score - rival >= margin:
+            return best.song
     near = _choice([match.song for match in matches])
     raise NotFoundError(f"no song is called {typed!r}; near it: {near}")
 

@@ -66,7 +66,12 @@ def test_misspelt_names_that_fit_several_songs_are_not_guessed(typed):
 
 @pytest.mark.parametrize(
     ("typed", "found"),
-    [("bohemain rapsody", {"3", "4"}), ("beyonse halo", {"1"}), ("dansing quen", {"6"})],
+    [
+        ("bohemain rapsody", {"3", "4"}),
+        ("beyonse halo", {"1"}),
+        ("dansing quen", {"6"}),
+        ("sunday mroning maroon", {"8"}),
+    ],
 )
 def test_find_forgives_typing(typed, found):
     assert CATALOGUE.find(typed)[0].song.id in found
