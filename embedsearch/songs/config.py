@@ -31,7 +31,7 @@ class SongConfig:
         regression_weight: of the regression beside shared playlists; every part of a score is
             scaled to 1 for the best song.
         vector_weight: of the vectors beside shared playlists.
-        candidates: songs that are ranked; vectors propose those that shared playlists lack.
+        candidates: songs that are ranked at most, those of the highest score by shared playlists.
         seed: of all that is random.
         workers: threads of the training; 0 for one on each core.
         deterministic: the same vectors, bit for bit, for the same seed; one core.
@@ -46,7 +46,7 @@ class SongConfig:
     ns_exponent: float = 0.0
     alpha: float = 0.015
     min_count: int = 1
-    seed_exponent: float = 0.5
+    seed_exponent: float = 0.75
     popularity_exponent: float = 0.15
     length_exponent: float = 1.0
     sharpness: float = 2.0
@@ -54,7 +54,7 @@ class SongConfig:
     neighbours: int = 500
     penalty: float = 200.0
     regression_weight: float = 1.0
-    vector_weight: float = 0.25
+    vector_weight: float = 0.5
     candidates: int = 500
     seed: int = 1
     workers: int = 0

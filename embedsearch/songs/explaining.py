@@ -53,7 +53,7 @@ def explain(
     """See `SongRecommender.explain`. Raises NotFoundError for a song in no playlist."""
     row = vectors.index_of(song)
     barred = [place for place in query.rows if place >= 0]
-    found = ranker.score(query, barred)
+    found = ranker.score(query, barred, also=(row,))
     at = int(np.searchsorted(found.rows, row))
     if at == len(found.rows) or found.rows[at] != row:
         raise NotFoundError(f"{song!r} is not among the songs that these seeds lead to")

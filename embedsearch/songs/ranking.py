@@ -59,6 +59,10 @@ class Parts:
         return self.shared + self.regression + self.vectors
 
 
+_ENOUGH = 100
+"""Songs that share playlists with the seeds; with fewer the vectors propose some."""
+
+
 class Ranker:
     """Scores songs by their rows; `identity` is the same for rows that are one song."""
 
@@ -101,22 +105,28 @@ class Ranker:
                     break
         return rows[kept], scores[kept]
 
-    def score(self, query: Query, barred: Sequence[int], least: int = 0) -> Parts:
-        """What the three sides say of at least so many candidates, where there are so many."""
+    def score(
+        self, query: Query, barred: Sequence[int], least: int = 0, *, also: Sequence[int] = ()
+    ) -> Parts:
+        """What the three sides say of at least so many candidates, where there are so many.
+
+        Those that share playlists with the seeds come first, for they score highest; the nearest by
+        vectors are looked up where there are few. `also` are rows that are scored anyway.
+        """
         config, known = self.config, query.known
         seeds, weights = [query.rows[place] for place in known], query.weights[known]
         count = max(config.candidates, 2 * least)
         shared = np.zeros(len(self.vectors), np.float32)
         regression: Regression | None = None
-        rows = np.zeros(0, np.int64)
+        rows = np.array(also, np.int64)
         if seeds:
             likeness = self.playlists.likeness(seeds, weights, config)
             found, scores = self.playlists.scores(likeness, config)
             shared[found] = scores
             scores[np.isin(found, barred)] = 0
-            rows = top(found, scores, count)[0]
+            rows = np.concatenate((rows, top(found, scores, count)[0]))
             regression = self.regression(likeness)
-        if len(rows) < count:
+        if len(rows) < max(_ENOUGH, 2 * least):
             mean = query.weights @ unit(query.inputs)
             near, _ = self.vectors.nearest(mean, count + len(barred))
             rows = np.concatenate((rows, near[near >= 0]))
