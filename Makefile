@@ -52,6 +52,11 @@ demo: .venv/.ready
 	$(BIN)/embedsearch evaluate search data/handbook --db .demo-judged.es --mode keyword
 	$(BIN)/embedsearch evaluate search data/handbook --db .demo-judged.es --mode hybrid
 	@echo
+	@echo '--- Playlists of songs that do not exist: what goes with two songs, typed carelessly, and why.'
+	$(BIN)/embedsearch train songs data/songs/train.txt --songs data/songs/song_hash.txt --tags data/songs/tags.txt --out .demo-songs
+	$(BIN)/embedsearch recommend --model .demo-songs "window seat" "fog over the peir" -k 3 --why
+	$(BIN)/embedsearch recommend --model .demo-songs --text "slow piano for a rainy day" -k 3
+	@echo
 	@echo '--- Your turn:  $(BIN)/embedsearch index FOLDER  and then  $(BIN)/embedsearch search "QUESTION"'
 
 test: .venv/.ready
@@ -71,7 +76,7 @@ bench: .venv/.ready
 	exit $$status
 
 clean:
-	rm -rf .venv .demo.es .demo-judged.es .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .demo.es .demo-judged.es .demo-songs .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready: pyproject.toml constraints.txt

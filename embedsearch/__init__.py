@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from embedsearch.index.config import IndexConfig
     from embedsearch.key_index import KeyIndex
     from embedsearch.plan import SyncConfig
+    from embedsearch.songs import (
+        Song,
+        SongConfig,
+        SongRecommender,
+        evaluate_songs,
+        read_playlists,
+        read_songs,
+    )
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
     from embedsearch.text.groups import TextGroup
@@ -57,6 +65,9 @@ _HOMES = {
     "KeyIndex": "key_index",
     "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
+    "Song": "songs",
+    "SongConfig": "songs",
+    "SongRecommender": "songs",
     "StaticConfig": "encoder.static",
     "StaticReport": "encoder.static",
     "Status": "status",
@@ -72,10 +83,13 @@ _HOMES = {
     "compare_word": "tokens_to_vectors",
     "compression_curve": "text.merges",
     "distil_static": "encoder.static",
+    "evaluate_songs": "songs",
     "evaluate_tokenizers": "tokenizer_evaluate",
     "inspect_text": "text.inspection",
     "mine_terms": "text.terms",
+    "read_playlists": "songs",
     "read_sequences": "word2vec",
+    "read_songs": "songs",
     "resize_embeddings": "tuning.embeddings",
     "token_vectors": "tokens_to_vectors",
     "train_word2vec": "word2vec",
@@ -95,6 +109,9 @@ __all__ = [
     "KeyIndex",
     "KeyedVectors",
     "SentenceEncoder",
+    "Song",
+    "SongConfig",
+    "SongRecommender",
     "StaticConfig",
     "StaticReport",
     "Status",
@@ -110,11 +127,14 @@ __all__ = [
     "compare_word",
     "compression_curve",
     "distil_static",
+    "evaluate_songs",
     "evaluate_tokenizers",
     "inspect_text",
     "mine_terms",
     "open",
+    "read_playlists",
     "read_sequences",
+    "read_songs",
     "resize_embeddings",
     "token_vectors",
     "train_word2vec",

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, static, tokenizing, training, words
+from embedsearch.cli import (
+    evaluation,
+    managing,
+    searching,
+    songs,
+    static,
+    tokenizing,
+    training,
+    words,
+)
 
 app = typer.Typer(
     name="embedsearch",
@@ -45,7 +54,9 @@ train = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(train, name="train")
+evaluate = evaluation.register(app)
 training.register(train)
 static.register(train)
-words.register(app, train, evaluation.register(app))
+words.register(app, train, evaluate)
+songs.register(app, train, evaluate)
 tokenizing.register(app)

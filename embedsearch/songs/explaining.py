@@ -1,0 +1,111 @@
+"""Why a song was recommended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedsearch.errors import NotFoundError
+from embedsearch.songs.ranking import Query, Ranker
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedsearch.word2vec import KeyedVectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedPlaylist:
+    """A playlist learned from, by its number from 1, that has the song and these seeds."""
+
+    number: int
+    seeds: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Where a recommendation comes from.
+
+    `seeds` are (id, share of the score), the largest first; the shares add up to 1 unless the score
+    is 0. `by_playlists`, `by_regression` and `by_vectors` are the parts of the score. `playlists`
+    are those that weigh most.
+    """
+
+    song: str
+    seeds: tuple[tuple[str, float], ...]
+    by_playlists: float
+    by_regression: float
+    by_vectors: float
+    playlists: tuple[SharedPlaylist, ...]
+
+
+def explain(
+    ranker: Ranker,
+    query: Query,
+    seeds: Sequence[str],
+    song: str,
+    playlists: int,
+    vectors: KeyedVectors,
+) -> Explanation:
+    """See `SongRecommender.explain`. Raises NotFoundError for a song in no playlist."""
+    row = vectors.index_of(song)
+    barred = [place for place in query.rows if place >= 0]
+    found = ranker.score(query, barred, also=(row,))
+    at = int(np.searchsorted(found.rows, row))
+    if at == len(found.rows) or found.rows[at] != row:
+        raise NotFoundError(f"{song!r} is not among the songs that these seeds lead to")
+    by_vectors = ranker.vectors.affinity(query.inputs, query.outputs, np.array([row]))[0]
+    parts = _share(by_vectors * query.weights) * found.vectors[at]
+    shares, regressed, numbers = _by_playlists(ranker, query, row)
+    parts += _share(shares) * found.shared[at] + _share(regressed) * found.regression[at]
+    order = np.argsort(-parts, kind="stable")
+    total = float(parts.sum()) or 1.0
+    return Explanation(
+        song=song,
+        seeds=tuple((seeds[place], float(parts[place]) / total) for place in order),
+        by_playlists=float(found.shared[at]),
+        by_regression=float(found.regression[at]),
+        by_vectors=float(found.vectors[at]),
+        playlists=tuple(
+            SharedPlaylist(number=number + 1, seeds=_members(ranker, query, seeds, number))
+            for number in numbers[:playlists]
+        ),
+    )
+
+
+def _by_playlists(
+    ranker: Ranker, query: Query, row: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], list[int]]:
+    """Each seed's part in the playlists that have the song and in the regression, and the
+    playlists, the likest first."""
+    together, config, known = ranker.playlists, ranker.config, query.known
+    shares, regressed = np.zeros((2, len(query.rows)), np.float32)
+    if not len(known):
+        return shares, regressed, []
+    rows = [query.rows[place] for place in known]
+    weights = query.weights[known] * together.frequencies[rows] ** -config.seed_exponent
+    likeness = together.likeness(rows, query.weights[known], config)
+    regressed[known] = ranker.regression(likeness).shares(rows, query.weights[known], row)
+    of_song = together.playlists_of(row)
+    near = of_song[np.argsort(-likeness[of_song], kind="stable")]
+    near = near[likeness[near] > 0]
+    there = np.stack([np.isin(near, together.playlists_of(seed)) for seed in rows], axis=1)
+    parts = there * weights
+    sums = parts.sum(axis=1, keepdims=True)
+    shares[known] = (likeness[near, None] * parts / np.where(sums > 0, sums, 1)).sum(axis=0)
+    return shares, regressed, near.tolist()
+
+
+def _members(ranker: Ranker, query: Query, seeds: Sequence[str], number: int) -> tuple[str, ...]:
+    inside = set(ranker.playlists.playlist(number).tolist())
+    return tuple(seed for seed, row in zip(seeds, query.rows, strict=True) if row in inside)
+
+
+def _share(parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shares of the whole; what speaks against the song has none."""
+    parts = np.maximum(parts, 0)
+    total = parts.sum()
+    return parts / total if total > 0 else parts

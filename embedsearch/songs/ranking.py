@@ -1,0 +1,190 @@
+"""The blend: candidates scored by shared playlists, by regression on them and by vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedsearch.songs.config import SongConfig
+from embedsearch.songs.cooccurrence import Cooccurrence
+from embedsearch.songs.regression import Regression
+from embedsearch.songs.vectors import SongVectors, unit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedsearch.songs.cooccurrence import Rows, Scores
+    from embedsearch.types import Vectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Seeds: `rows` (-1 for what is in no playlist), weights (n,), two vectors each (n, dim)."""
+
+    rows: tuple[int, ...]
+    weights: Scores
+    inputs: Vectors
+    outputs: Vectors
+
+    @property
+    def known(self) -> NDArray[np.intp]:
+        """Places of the seeds that playlists have."""
+        return np.flatnonzero(np.array(self.rows) >= 0)
+
+
+def seed_weights(count: int, recency: float) -> Scores:
+    """Weights of seeds in order: from exp(-recency) for the first up to 1 for the last."""
+    ages = np.arange(count - 1, -1, -1, dtype=np.float32) / max(count - 1, 1)
+    return np.exp(-recency * ages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Candidates `rows`, ascending, and what each side says of them, shape (rows,).
+
+    Every part is scaled so that the best has its weight in the settings, shared playlists 1.
+    """
+
+    rows: Rows
+    shared: Scores
+    regression: Scores
+    vectors: Scores
+
+    @property
+    def total(self) -> Scores:
+        """The score of each candidate."""
+        return self.shared + self.regression + self.vectors
+
+
+_ENOUGH = 100
+"""Songs that share playlists with the seeds; with fewer the vectors propose some."""
+
+
+class Ranker:
+    """Scores songs by their rows; `identity` is the same for rows that are one song."""
+
+    def __init__(
+        self,
+        config: SongConfig,
+        vectors: SongVectors,
+        playlists: Cooccurrence,
+        identity: Callable[[int], Hashable] = int,
+    ) -> None:
+        self.config, self.vectors, self.playlists = config, vectors, playlists
+        self.identity = identity
+
+    def query(self, rows: Sequence[int]) -> Query:
+        """A query of songs that all have vectors."""
+        places = list(rows)
+        return Query(
+            rows=tuple(places),
+            weights=seed_weights(len(places), self.config.recency),
+            inputs=self.vectors.inputs[places],
+            outputs=self.vectors.outputs[places],
+        )
+
+    def best(self, query: Query, k: int, barred: Sequence[int]) -> tuple[Rows, Scores]:
+        """The k best songs, best first, equal ones by row.
+
+        No song comes twice, nor one of those barred, under another id either: a playlist that has
+        one release of a song seldom has another.
+        """
+        parts = self.score(query, barred, k)
+        rows, scores = top(parts.rows, parts.total, len(parts.rows))
+        seen = {self.identity(row) for row in barred}
+        kept: list[int] = []
+        for place, row in enumerate(rows.tolist()):
+            song = self.identity(row)
+            if song not in seen:
+                seen.add(song)
+                kept.append(place)
+                if len(kept) == k:
+                    break
+        return rows[kept], scores[kept]
+
+    def score(
+        self, query: Query, barred: Sequence[int], least: int = 0, *, also: Sequence[int] = ()
+    ) -> Parts:
+        """What the three sides say of at least so many candidates, where there are so many.
+
+        Those that share playlists with the seeds come first, for they score highest; the nearest by
+        vectors are looked up where there are few. `also` are rows that are scored anyway.
+        """
+        config, known = self.config, query.known
+        seeds, weights = [query.rows[place] for place in known], query.weights[known]
+        count = max(config.candidates, 2 * least)
+        shared = np.zeros(len(self.vectors), np.float32)
+        regression: Regression | None = None
+        rows = np.array(also, np.int64)
+        if seeds:
+            likeness = self.playlists.likeness(seeds, weights, config)
+            found, scores = self.playlists.scores(likeness, config)
+            shared[found] = scores
+            scores[np.isin(found, barred)] = 0
+            rows = np.concatenate((rows, top(found, scores, count)[0]))
+            regression = self.regression(likeness)
+        if len(rows) < max(_ENOUGH, 2 * least):
+            mean = query.weights @ unit(query.inputs)
+            near, _ = self.vectors.nearest(mean, count + len(barred))
+            rows = np.concatenate((rows, near[near >= 0]))
+        rows = np.setdiff1d(rows, np.array(barred, np.int64))
+        regressed = np.zeros(len(rows), np.float32)
+        if regression is not None:
+            regressed = regression.scores(seeds, weights, rows)
+        alike = self.vectors.affinity(query.inputs, query.outputs, rows) @ query.weights
+        return Parts(
+            rows=rows,
+            shared=_scaled(shared[rows]),
+            regression=_scaled(regressed) * np.float32(config.regression_weight),
+            vectors=_scaled(alike) * np.float32(config.vector_weight),
+        )
+
+    def regression(self, likeness: Scores) -> Regression:
+        """On the playlists of the highest likeness."""
+        config = self.config
+        return Regression(self.playlists, likeness, config.neighbours, config.penalty)
+
+    def by_vectors(self, query: Query, k: int, barred: Sequence[int]) -> tuple[Rows, Scores]:
+        """The k best songs by vectors alone, among all."""
+        scores = self.vectors.scores(query.inputs, query.outputs, query.weights)
+        rows = np.setdiff1d(np.arange(len(scores)), np.array(barred, np.int64))
+        return top(rows, scores[rows], k)
+
+
+def top(rows: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
+    """The k rows of the highest scores, best first, equal ones in the order given."""
+    if k < len(rows):
+        least = np.partition(scores, len(rows) - k)[len(rows) - k]
+        kept = np.flatnonzero(scores >= least)
+        rows, scores = rows[kept], scores[kept]
+    order = np.argsort(-scores, kind="stable")[:k]
+    return rows[order], scores[order]
+
+
+def diversify(
+    rows: Rows, scores: Scores, units: Vectors, k: int, diversity: float
+) -> tuple[Rows, Scores]:
+    """k of the rows, one by one: (1 - diversity) * score - diversity * likeness to those chosen.
+
+    Scores are scaled to 1 for the best; likeness is the highest cosine with one chosen before.
+    """
+    relevance = _scaled(scores)
+    vectors = units[rows]
+    likeness = np.zeros(len(rows), np.float32)
+    left = np.ones(len(rows), bool)
+    chosen: list[int] = []
+    for _ in range(min(k, len(rows))):
+        value = np.where(left, (1 - diversity) * relevance - diversity * likeness, -np.inf)
+        best = int(value.argmax())
+        chosen.append(best)
+        left[best] = False
+        likeness = np.maximum(likeness, vectors @ vectors[best])
+    return rows[chosen], scores[chosen]
+
+
+def _scaled(scores: Scores) -> Scores:
+    most = float(scores.max(initial=0.0))
+    return scores / np.float32(most) if most > 0 else np.zeros_like(scores)

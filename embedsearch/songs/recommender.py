@@ -1,0 +1,307 @@
+"""Recommending songs: by shared playlists and by vectors, for songs never seen, with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedsearch.errors import InputError
+from embedsearch.songs.catalogue import Catalogue, Song, identity_of
+from embedsearch.songs.coldstart import MOST_TEXTS, Relatives, TextMap, vector_of
+from embedsearch.songs.config import SongConfig
+from embedsearch.songs.cooccurrence import Cooccurrence
+from embedsearch.songs.explaining import Explanation, explain
+from embedsearch.songs.ranking import Query, Ranker, diversify, seed_weights
+from embedsearch.songs.reading import Playlists, collect
+from embedsearch.songs.vectors import SongVectors
+from embedsearch.types import SILENT, Encoder, Progress
+from embedsearch.word2vec import KeyedVectors, train_word2vec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedsearch.types import Vectors
+
+MAX_K = 10_000
+_POOL = 10
+"""Songs for each that is wanted, among which diversity chooses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """A song; `score` is higher for better, and of one list only."""
+
+    rank: int
+    id: str
+    title: str
+    artist: str
+    score: float
+
+
+class SongRecommender:
+    """Songs that go with others, learned from playlists.
+
+    Attributes:
+        config: the settings.
+        vectors: the song vectors, the most frequent song first.
+        playlists: those learned from, as rows of `vectors`.
+        catalogue: what is known of songs, of ones without a vector too.
+        text_map: from a sentence encoder's space to that of the songs; None without an encoder.
+    """
+
+    def __init__(
+        self,
+        config: SongConfig,
+        vectors: KeyedVectors,
+        playlists: Cooccurrence,
+        catalogue: Catalogue,
+        text_map: TextMap | None = None,
+        encoder: Encoder | None = None,
+    ) -> None:
+        if vectors.output is None:
+            raise InputError("the output vectors are needed: train_word2vec makes them")
+        if encoder is not None and text_map is not None:
+            text_map.check(encoder)
+        self.config, self.vectors, self.playlists = config, vectors, playlists
+        self.catalogue, self.text_map, self._encoder = catalogue, text_map, encoder
+
+    @classmethod
+    def fit(
+        cls,
+        playlists: Iterable[Sequence[str]],
+        config: SongConfig | None = None,
+        *,
+        songs: Iterable[Song] | Catalogue = (),
+        encoder: Encoder | None = None,
+        progress: Progress = SILENT,
+    ) -> SongRecommender:
+        """Learns from playlists, each a list of song ids in order.
+
+        Args:
+            playlists: see `read_playlists`. Empty ones, those of one song and repeated songs are
+                passed over.
+            songs: what is known of songs, see `read_songs`; for titles, and with an encoder for
+                songs in no playlist.
+            encoder: for songs in no playlist and descriptions in words; None: neither.
+
+        Raises InputError where no playlist of two songs is there, and as `train_word2vec`.
+        """
+        config = config or SongConfig()
+        given = playlists if isinstance(playlists, Playlists) else collect(playlists)
+        if not given.lists:
+            raise InputError("there is nothing to learn: no playlist has two songs or more")
+        described = songs.values() if isinstance(songs, Catalogue) else songs
+        catalogue = Catalogue([*described, *given.songs.values()])
+        vectors = train_word2vec(given.lists, config.word2vec(), progress=progress)
+        places = vectors.key_to_index
+        lists = [[places[song] for song in each if song in places] for each in given.lists]
+        together = Cooccurrence.of([each for each in lists if len(each) > 1], len(vectors))
+        found = cls(config, vectors, together, catalogue)
+        if encoder is not None:
+            found._learn_map(encoder, progress)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __contains__(self, song: object) -> bool:
+        return song in self.vectors
+
+    @cached_property
+    def ranker(self) -> Ranker:
+        """The scores of rows, without names."""
+        vectors = SongVectors(self.vectors.vectors, self.vectors.output)  # type: ignore[arg-type]
+        return Ranker(self.config, vectors, self.playlists, self._identity)
+
+    def find(self, typed: str) -> Song:
+        """The song of an id, or of a title and artist as a person types them.
+
+        Raises NotFoundError with what is near, InputError where several songs fit.
+        """
+        if typed in self.vectors or not self.catalogue:
+            self.vectors.index_of(typed)  # says what is near
+            return self.catalogue.get_song(typed)
+        return self.catalogue.resolve(typed)
+
+    def recommend(
+        self,
+        seeds: Sequence[str] = (),
+        k: int = 10,
+        *,
+        text: str | None = None,
+        exclude: Sequence[str] = (),
+        diversity: float = 0.0,
+    ) -> list[Recommendation]:
+        """Songs that go on from the seeds, best first, without the seeds.
+
+        Args:
+            seeds: ids, or titles and artists, in order: later ones count a little more.
+            text: a description in words, beside the seeds or instead of them; needs an encoder.
+            exclude: songs that are not wanted.
+            diversity: from 0 to 1, how much songs that resemble those before them are put off
+                (maximal marginal relevance, Carbonell and Goldstein 1998).
+
+        Raises InputError, NotFoundError as `find`.
+        """
+        _check(k, diversity)
+        if isinstance(seeds, str):
+            raise InputError(f"seeds must be a list of songs, not the text {seeds!r}")
+        songs = list({song.id: song for song in map(self.find, seeds)}.values())
+        query = self._query(songs, text)
+        excluded = {self.find(typed).id for typed in exclude} | {song.id for song in songs}
+        barred = [self.vectors.key_to_index[each] for each in excluded if each in self.vectors]
+        pool = min(k * _POOL if diversity else k, len(self))
+        rows, scores = self.ranker.best(query, pool, barred)
+        if diversity:
+            rows, scores = diversify(rows, scores, self.ranker.vectors.units, k, diversity)
+        return self._named(rows, scores)
+
+    def similar(self, song: str, k: int = 10) -> list[Recommendation]:
+        """Songs whose vectors are nearest by cosine. Raises as `find`."""
+        _check(k, 0.0)
+        found = self.find(song)
+        inputs = self._pair(found)[0]
+        own = self.vectors.key_to_index.get(found.id)
+        rows, scores = self.ranker.vectors.nearest(inputs, k + 1)
+        kept = np.flatnonzero((rows != own) & (rows >= 0))[:k] if own is not None else slice(k)
+        return self._named(rows[kept], scores[kept])
+
+    def explain(self, seeds: Sequence[str], song: str, *, playlists: int = 3) -> Explanation:
+        """Which seeds a recommended song comes from, and playlists in which they meet.
+
+        Raises as `find`.
+        """
+        known = list({song.id: song for song in map(self.find, seeds)}.values())
+        if not known:
+            raise InputError("a recommendation from a text alone comes from no seeds")
+        query = self._query(known, None)
+        return explain(
+            self.ranker, query, [s.id for s in known], self.find(song).id, playlists, self.vectors
+        )
+
+    def encode(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Input and output vector of songs that a text describes, each of shape (vector_size,).
+
+        Raises InputError where the recommender has no map, FingerprintError.
+        """
+        text_map, encoder = self._mapping()
+        return self._halves(text_map.apply(encoder.encode_query([text]))[0])
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a folder for `load`. Raises StorageError."""
+        from embedsearch.songs.folder import save_recommender
+
+        save_recommender(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path, *, encoder: Encoder | None = None) -> SongRecommender:
+        """Opens what `save` wrote; matrices are mapped.
+
+        `encoder` None loads the one it was trained with when it is needed. Raises NotFoundError,
+        IndexFileError, FingerprintError.
+        """
+        from embedsearch.songs.folder import load_recommender
+
+        return load_recommender(Path(folder), encoder)
+
+    def _learn_map(self, encoder: Encoder, progress: Progress) -> None:
+        texts, rows = list[str](), list[int]()
+        for row, song_id in enumerate(self.vectors.keys):
+            song = self.catalogue.get(song_id)
+            if song is not None and song.text and len(texts) < MOST_TEXTS:
+                texts.append(song.text)
+                rows.append(row)
+        if not texts:
+            raise InputError("titles are needed to understand texts: give songs=, see read_songs")
+        self._encoder = encoder
+        self.text_map = TextMap.learn(encoder, texts, self._joined[rows], progress=progress)
+
+    @cached_property
+    def _joined(self) -> Vectors:
+        """Both matrices side by side."""
+        return np.concatenate((self.vectors.vectors, self.vectors.output), axis=1)  # type: ignore[arg-type]
+
+    def _identity(self, row: int) -> tuple[str, ...]:
+        """The same for rows with one title and artist; a row without a title is its own."""
+        found = self._identities.get(row)
+        if found is None:
+            song = self.catalogue.get_song(self.vectors.keys[row])
+            found = identity_of(song) if song.title else (song.id,)
+            self._identities[row] = found
+        return found
+
+    @cached_property
+    def _identities(self) -> dict[int, tuple[str, ...]]:
+        return {}
+
+    @cached_property
+    def _relatives(self) -> Relatives:
+        return Relatives(self.vectors.keys, self.catalogue)
+
+    def _mapping(self) -> tuple[TextMap, Encoder]:
+        if self.text_map is None:
+            raise InputError(
+                "this recommender knows no texts: train it with titles (--songs) and an encoder"
+            )
+        if self._encoder is None:
+            from embedsearch.encoder import SentenceEncoder
+
+            encoder = SentenceEncoder.load(self.text_map.encoder)
+            self.text_map.check(encoder)
+            self._encoder = encoder
+        return self.text_map, self._encoder
+
+    def _query(self, songs: Sequence[Song], text: str | None) -> Query:
+        pairs = [self._pair(song) for song in songs]
+        weights = seed_weights(len(songs), self.config.recency)
+        rows = [self.vectors.key_to_index.get(song.id, -1) for song in songs]
+        if text is not None:
+            if not text.strip():
+                raise InputError("the text is empty")
+            pairs.append(self.encode(text))
+            rows.append(-1)
+            weights = np.append(weights, np.float32(1))
+        if not pairs:
+            raise InputError("give at least one song, or a text")
+        inputs, outputs = (np.stack(side) for side in zip(*pairs, strict=True))
+        return Query(rows=tuple(rows), weights=weights, inputs=inputs, outputs=outputs)
+
+    def _pair(self, song: Song) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Input and output vector of a song, made up from its text where it has none."""
+        row = self.vectors.key_to_index.get(song.id)
+        if row is not None:
+            return self.vectors.vectors[row], self.vectors.output[row]  # type: ignore[index]
+        mapped = None
+        if self.text_map is not None and song.text:
+            text_map, encoder = self._mapping()
+            mapped = text_map.apply(encoder.encode_document([song.text]))[0]
+        return self._halves(vector_of(song, self._joined, self._relatives, mapped))
+
+    def _halves(
+        self, joined: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        size = self.vectors.vector_size
+        return joined[:size], joined[size:]
+
+    def _named(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Recommendation]:
+        found = []
+        for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True), 1):
+            song = self.catalogue.get_song(self.vectors.keys[row])
+            found.append(
+                Recommendation(
+                    rank=rank, id=song.id, title=song.title, artist=song.artist, score=score
+                )
+            )
+        return found
+
+
+def _check(k: int, diversity: float) -> None:
+    if type(k) is not int or not 1 <= k <= MAX_K:
+        raise InputError(f"k must be a whole number from 1 to {MAX_K}, not {k!r}")
+    if not isinstance(diversity, int | float) or not 0 <= diversity <= 1:
+        raise InputError(f"diversity is a number from 0 to 1, not {diversity!r}")

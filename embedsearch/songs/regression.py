@@ -1,0 +1,55 @@
+"""Songs by ridge regression of the seeds on the playlists nearest to them.
+
+Each near playlist gets a weight, so that all of them together foretell the seeds; songs score the
+weights of their playlists. Several editions of one playlist share the weight that counting would
+give to each, and a playlist that resembles those which the seeds leave out may weigh less than
+nothing. With all playlists and the same penalty these are the scores of EASE (Steck 2019,
+"Embarrassingly shallow autoencoders for sparse data") before its diagonal is set to zero, by its
+dual form: the matrix to be solved is as large as there are playlists, not songs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedsearch.songs.cooccurrence import Cooccurrence, Rows, Scores
+
+
+class Regression:
+    """The near playlists `numbers`, their songs, and how they are weighted for given seeds.
+
+    Args:
+        likeness: of all playlists, see `Cooccurrence.likeness`; those of 0 have no part.
+        neighbours: how many playlists at most.
+        penalty: of the weights' squares.
+    """
+
+    def __init__(
+        self, playlists: Cooccurrence, likeness: Scores, neighbours: int, penalty: float
+    ) -> None:
+        near = np.flatnonzero(likeness)
+        if len(near) > neighbours:
+            near = np.sort(near[np.argpartition(-likeness[near], neighbours)[:neighbours]])
+        self._members = playlists.matrix[near]
+        products = (self._members @ self._members.T).toarray()
+        products.flat[:: len(near) + 1] += np.float32(penalty)
+        self._products = products
+
+    def scores(self, seeds: Sequence[int], weights: Scores, rows: Rows) -> Scores:
+        """Scores of songs, shape (rows,), with seeds that count as much as their weights."""
+        wanted = self._members[:, list(seeds)] @ weights
+        solved = np.linalg.solve(self._products, wanted).astype(np.float32)
+        found: Scores = (self._members.T @ solved)[rows]
+        return found
+
+    def shares(self, seeds: Sequence[int], weights: Scores, row: int) -> NDArray[np.float32]:
+        """What each seed adds to the score of a song, shape (seeds,)."""
+        solved = np.linalg.solve(self._products, self._members[:, [row]].toarray()[:, 0])
+        found: NDArray[np.float32] = weights * (self._members[:, list(seeds)].T @ solved)
+        return found.astype(np.float32)

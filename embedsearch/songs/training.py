@@ -1,0 +1,101 @@
+"""From files to a recommender in a folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedsearch.errors import InputError, StorageError
+from embedsearch.songs.catalogue import Catalogue
+from embedsearch.songs.config import SongConfig
+from embedsearch.songs.reading import read_playlists
+from embedsearch.songs.recommender import SongRecommender
+from embedsearch.songs.song_files import read_songs
+from embedsearch.songs.tuning import tune
+from embedsearch.types import SILENT, Encoder, Progress
+
+TUNING = "tuning.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SongsReport:
+    """What a training made. `skipped` counts what the file had that teaches nothing."""
+
+    out: str
+    playlists: int
+    songs: int
+    titles: int
+    vector_size: int
+    skipped: dict[str, int]
+    losses: tuple[float, ...]
+    tuning: dict[str, Any] | None
+    seconds: float
+
+
+def train_songs(
+    playlists: str | Path,
+    out: str | Path,
+    config: SongConfig | None = None,
+    *,
+    songs: str | Path | None = None,
+    albums: str | Path | None = None,
+    tags: str | Path | None = None,
+    encoder: Encoder | None = None,
+    tune_seconds: float | None = None,
+    progress: Progress = SILENT,
+) -> SongsReport:
+    """Learns from a file of playlists and writes a folder for `SongRecommender.load`.
+
+    Args:
+        playlists: see `read_playlists`.
+        songs, albums, tags: see `read_songs`.
+        encoder: for songs in no playlist and descriptions; used where titles are known.
+        tune_seconds: look for better settings so long first, see `tune`; what was found is written
+            to `tuning.json`.
+
+    Raises as `read_playlists`, `read_songs`, `SongRecommender.fit`.
+    """
+    began, out = time.perf_counter(), Path(out)
+    config = config or SongConfig()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: --out names a folder")
+    if songs is None and (albums is not None or tags is not None):
+        raise InputError("albums and tags are those of songs: give the file of songs too")
+    known = Catalogue()
+    if songs is not None:
+        known = read_songs(songs, albums=albums, tags=tags, progress=progress)
+    given = read_playlists(playlists, progress=progress)
+    tuning = None
+    if tune_seconds is not None:
+        found = tune(given.lists, config, seconds=tune_seconds, progress=progress)
+        config, tuning = found.chosen.config, found.as_json()
+    titled = any(song.text for source in (known, given.songs) for song in source.values())
+    recommender = SongRecommender.fit(
+        given, config, songs=known, encoder=encoder if titled else None, progress=progress
+    )
+    recommender.save(out)
+    _write_tuning(out / TUNING, tuning)
+    return SongsReport(
+        out=str(out),
+        playlists=len(recommender.playlists),
+        songs=len(recommender),
+        titles=len(recommender.catalogue),
+        vector_size=recommender.vectors.vector_size,
+        skipped=given.skipped,
+        losses=recommender.vectors.losses,
+        tuning=tuning,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _write_tuning(path: Path, tuning: dict[str, Any] | None) -> None:
+    try:
+        if tuning is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(json.dumps(tuning, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,191 @@
+"""Looking for better settings within a time, on playlists held back from the training ones.
+
+The latest playlists are held back (the file's order is taken for the order of time), so what is
+chosen is what foretells later playlists from earlier ones. Playlists for testing are never seen.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from embedsearch.errors import EmbedSearchError, InputError
+from embedsearch.songs import baselines
+from embedsearch.songs.config import SongConfig
+from embedsearch.songs.evaluation import Case, continuation_cases, measure_cases
+from embedsearch.songs.measures import Measures
+from embedsearch.songs.ranking import Ranker
+from embedsearch.songs.recommender import SongRecommender
+from embedsearch.types import SILENT, Progress
+
+HELD_BACK = 0.12
+"""Share of the playlists, the latest ones."""
+MOST_CASES = 200
+LEAST_PLAYLISTS = 20
+K = 10
+_TRAINING: dict[str, tuple[Any, ...]] = {
+    "alpha": (0.0075, 0.015, 0.03),
+    "epochs": (10, 20, 40),
+    "negative": (5, 10, 20),
+    "ns_exponent": (-0.5, 0.0, 0.25),
+    "sample": (0.0, 1e-4),
+    "vector_size": (64, 128, 256),
+    "window": (10, 50, 1000),
+}
+_RANKING: dict[str, tuple[Any, ...]] = {
+    "regression_weight": (0.0, 0.5, 1.0, 2.0),
+    "vector_weight": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0),
+    "popularity_exponent": (0.0, 0.15, 0.3, 0.5),
+    "sharpness": (1.0, 2.0, 3.0),
+    "penalty": (20.0, 50.0, 100.0, 200.0, 400.0),
+    "recency": (0.0, 1.0, 2.0),
+    "seed_exponent": (0.25, 0.5, 0.75),
+    "length_exponent": (0.0, 0.5, 1.0),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Settings that were tried, and how well they continued the playlists held back."""
+
+    config: SongConfig
+    measures: Measures
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """`trials[0]` are the settings that were given, `chosen` the ones with the highest nDCG."""
+
+    chosen: Trial
+    trials: tuple[Trial, ...]
+    training_playlists: int
+    held_back: int
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """What was chosen, why, and all that was tried, by what differs from the first."""
+        given = asdict(self.trials[0].config)
+
+        def shown(trial: Trial) -> dict[str, Any]:
+            changed = {
+                name: value for name, value in asdict(trial.config).items() if value != given[name]
+            }
+            return {"changed": changed, **trial.measures.as_json(), "seconds": trial.seconds}
+
+        return {
+            "why": f"the highest nDCG@{K} of {len(self.trials)} settings on the continuation of "
+            f"the latest {self.held_back} playlists, learned from the {self.training_playlists} "
+            "before them",
+            "chosen": shown(self.chosen),
+            "given": given,
+            "seconds": self.seconds,
+            "trials": [shown(trial) for trial in self.trials],
+        }
+
+
+def tune(
+    playlists: Sequence[Sequence[str]],
+    config: SongConfig,
+    *,
+    seconds: float,
+    progress: Progress = SILENT,
+) -> Tuning:
+    """Tries settings for about so many seconds; the ones given are always tried.
+
+    Trainings differ in one setting from the best so far, drawn at random with the config's seed;
+    for each, the settings of the ranking are improved one by one.
+
+    Args:
+        playlists: each of two songs or more, the latest last.
+
+    Raises InputError for too few playlists.
+    """
+    began = time.perf_counter()
+    if len(playlists) < LEAST_PLAYLISTS:
+        raise InputError(f"tuning needs {LEAST_PLAYLISTS} playlists or more, not {len(playlists)}")
+    held = max(1, round(len(playlists) * HELD_BACK))
+    earlier, later = playlists[:-held], playlists[-held:]
+    trials: list[Trial] = []
+    best: Trial | None = None
+    longest = 0.0
+    for tried in _trainings(config):
+        started = time.perf_counter()
+        if best is not None and started - began + longest > seconds:
+            break
+        settings = config if best is None else replace(best.config, **tried)
+        try:
+            fitted = SongRecommender.fit(earlier, settings, progress=progress)
+        except EmbedSearchError:
+            if best is None:
+                raise
+            continue
+        cases = _cases(fitted, later)
+        until = began + seconds if best is not None else float("inf")
+        found = _ranking(fitted, cases, settings, until)
+        trials += found
+        leader = max(found, key=lambda trial: trial.measures.ndcg)
+        if best is None or leader.measures.ndcg > best.measures.ndcg:
+            best = leader
+        progress.note(
+            f"{tried or 'as given'}: nDCG@{K} {leader.measures.ndcg:.4f}, best "
+            f"{best.measures.ndcg:.4f}"
+        )
+        longest = max(longest, time.perf_counter() - started)
+    assert best is not None
+    return Tuning(
+        chosen=best,
+        trials=tuple(trials),
+        training_playlists=len(earlier),
+        held_back=len(later),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _trainings(config: SongConfig) -> Iterator[dict[str, Any]]:
+    """Nothing changed first; then each setting of the training once, at random."""
+    yield {}
+    changes = [
+        {name: value}
+        for name, values in _TRAINING.items()
+        for value in values
+        if value != getattr(config, name)
+    ]
+    random.Random(config.seed).shuffle(changes)  # noqa: S311 - not for secrets
+    yield from changes
+
+
+def _cases(fitted: SongRecommender, later: Sequence[Sequence[str]]) -> list[Case]:
+    places = fitted.vectors.key_to_index
+    lists = [[places[song] for song in each if song in places] for each in later]
+    known = [each for each in lists if len(each) > 1]
+    if not known:
+        raise InputError("the latest playlists have no two songs that earlier ones have")
+    step = -(-len(known) // MOST_CASES)
+    return continuation_cases(known[::step])
+
+
+def _ranking(
+    fitted: SongRecommender, cases: Sequence[Case], config: SongConfig, until: float
+) -> list[Trial]:
+    """Trials of the ranking, one setting after the other set to its best value."""
+    found = [_trial(fitted, cases, config)]
+    for name, values in _RANKING.items():
+        best = max(found, key=lambda trial: trial.measures.ndcg).config
+        others = (value for value in values if value != getattr(best, name))
+        found.extend(
+            _trial(fitted, cases, replace(best, **{name: value}))
+            for value in others
+            if time.perf_counter() < until
+        )
+    return found
+
+
+def _trial(fitted: SongRecommender, cases: Sequence[Case], config: SongConfig) -> Trial:
+    began = time.perf_counter()
+    ranker = Ranker(config, fitted.ranker.vectors, fitted.playlists, fitted.ranker.identity)
+    measures = measure_cases(ranker, baselines.ours(ranker), cases, K)
+    return Trial(config=config, measures=measures, seconds=time.perf_counter() - began)

@@ -1,0 +1,206 @@
+"""Playlists and songs from files: every layout, what is dirty, what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedsearch.errors import InputError, NotFoundError
+from embedsearch.songs import Song, read_playlists, read_songs
+from embedsearch.songs.reading import collect
+from tests.support import write
+
+HEADER = "a b c d \n2 1 1 0 \n"
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def start(self, description: str, total: int | None, unit: str) -> None:
+        pass
+
+    def advance(self, amount: int) -> None:
+        pass
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def test_cornell(tmp_path):
+    path = write(tmp_path / "train.txt", HEADER + "0 1 \n2 0 \n")
+    found = read_playlists(path)
+    assert found.lists == (("0", "1"), ("2", "0"))
+    assert found.skipped == {}
+    packed = tmp_path / "train.txt.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert read_playlists(packed) == found
+
+
+def test_what_teaches_nothing_is_counted(tmp_path):
+    path = write(tmp_path / "train.txt", "a b c \n9 9 9 \n0 1 0 2 \n\n2 \n1 1 \n1 2 \n")
+    notes = Notes()
+    found = read_playlists(path, progress=notes)
+    assert found.lists == (("0", "1", "2"), ("1", "2"))
+    assert found.skipped == {
+        "repeated songs": 1,
+        "empty playlists": 1,
+        "playlists of one song": 2,
+    }
+    assert any("passed over 2 playlists of one song" in line for line in notes.lines)
+    assert any(":2: 3 numbers of plays" in line for line in notes.lines)
+    assert any("song 0: 9, counted 2" in line for line in notes.lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a b c \n1 1 \n0 1 \n", [":2:", "2 numbers of plays for the 3 ids"]),
+        ("", [":2:"]),
+        (HEADER + "0 1 \n0 4 \n", [":4:", "song 4 is out of range", "4 songs"]),
+        (HEADER + "0 -1 \n", [":3:", "song -1 is out of range"]),
+        (HEADER + "0 x \n", [":3:", "'x'"]),
+        (HEADER + "0 " + "9" * 5000 + " \n", [":3:", "out of range"]),
+        (HEADER + "0 \n", ["no playlist of two songs"]),
+        (HEADER, ["no playlist of two songs"]),
+    ],
+)
+def test_cornell_files_that_are_wrong(tmp_path, text, parts):
+    path = write(tmp_path / "train.txt", text)
+    with pytest.raises(InputError) as caught:
+        read_playlists(path)
+    for part in ["train.txt", *parts]:
+        assert part in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(NotFoundError, match=r"nowhere\.txt"):
+        read_playlists(tmp_path / "nowhere.txt")
+    with pytest.raises(InputError, match=r"bad\.txt"):
+        read_playlists(write(tmp_path / "bad.txt", b"a\xff b\n1 1\n0 1\n"))
+    with pytest.raises(InputError, match="gzip"):
+        read_playlists(write(tmp_path / "bad.txt.gz", b"no gzip"))
+
+
+def test_a_table_of_clicks_is_sorted_by_time(tmp_path):
+    rows = "SessionId\tItemId\tTime\n1\tx\t9\n2\tz\t1\n1\ty\t10\n1\t\t11\n2\tx\t0\n3\tx\n"
+    found = read_playlists(write(tmp_path / "clicks.txt", rows))
+    assert found.lists == (("x", "y"), ("x", "z"))
+    assert found.skipped == {
+        "rows without session or item": 1,
+        "rows with too many or too few fields": 1,
+    }
+
+
+def test_a_csv_with_titles(tmp_path):
+    rows = 'playlist,track,title,artist,tags\np,1,"One, two",A,slow;sad\np,2,,,\n'
+    found = read_playlists(write(tmp_path / "lists.csv", rows))
+    assert found.lists == (("1", "2"),)
+    assert found.songs == {"1": Song(id="1", title="One, two", artist="A", tags=("slow", "sad"))}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "part"),
+    [
+        ("a.csv", "one,two\n1,2\n", "session"),
+        ("a.csv", "one\n1\n", "two or more columns"),
+        ("a.jsonl", '["a", "b"]\n{"x": 1}\n', "a.jsonl:2"),
+        ("a.jsonl", '["a", "b"]\n{broken\n', "a.jsonl:2: not JSON"),
+        ("a.jsonl", '[{"title": "x"}]\n', "without an id"),
+        ("a.jsonl", "[[1]]\n", "without an id"),
+        ("a.jsonl", "[" * 100_000 + "\n", "not JSON"),
+    ],
+)
+def test_tables_that_are_wrong(tmp_path, name, text, part):
+    with pytest.raises(InputError) as caught:
+        read_playlists(write(tmp_path / name, text))
+    assert part in str(caught.value)
+
+
+def test_json_lines(tmp_path):
+    lines = [["a", 2], {"songs": [{"id": "a", "title": "A"}, "b"]}, {"items": ["c", "a"]}]
+    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, lines)))
+    found = read_playlists(path)
+    assert found.lists == (("a", "2"), ("a", "b"), ("c", "a"))
+    assert found.songs == {"a": Song(id="a", title="A")}
+    events = [
+        {"session": 1, "item": "b", "time": 2},
+        {"session": 1, "item": "a", "time": 1, "title": "A", "tags": ["x", "y"]},
+    ]
+    path = write(tmp_path / "b.jsonl", "\n".join(map(json.dumps, events)))
+    found = read_playlists(path)
+    assert found.lists == (("a", "b"),)
+    assert found.songs == {"a": Song(id="a", title="A", tags=("x", "y"))}
+
+
+@given(st.lists(st.lists(st.integers(0, 30), max_size=8), max_size=20))
+def test_every_playlist_is_kept_or_counted(lists):
+    given_lists = [[str(song) for song in each] for each in lists]
+    found = collect(given_lists)
+    kept = [tuple(dict.fromkeys(each)) for each in given_lists]
+    assert list(found) == [each for each in kept if len(each) > 1]
+    small = found.skipped.get("empty playlists", 0) + found.skipped.get("playlists of one song", 0)
+    assert len(found) + small == len(lists)
+
+
+@pytest.mark.parametrize("wrong", [["ab"], [["a", 1]], [["a", ""]], [[None]]])
+def test_sequences_must_be_of_strings(wrong):
+    with pytest.raises(InputError, match="playlist 1"):
+        collect(wrong)
+
+
+def test_song_hash(tmp_path):
+    path = write(
+        tmp_path / "song_hash.txt",
+        "0 \tYes\\/No\tBand & Co\n1 \tAlone\n2 \t\t\n0 \tAgain\tX\n \tnothing\tY\n\n3 \tT\t-\n",
+    )
+    notes = Notes()
+    found = read_songs(path, progress=notes)
+    assert [song.id for song in found.values()] == ["0", "1", "2", "3"]
+    assert found["0"] == Song(id="0", title="Yes/No", artist="Band & Co")
+    assert (found["1"].artist, found["2"].title, found["3"].artist) == ("", "", "")
+    assert sorted(line.split(": ")[1] for line in notes.lines) == [
+        "1 lines with an id that was there before",
+        "1 lines without an id",
+        "3 songs without a title or an artist, which are kept",
+    ]
+
+
+def test_albums_and_tags(tmp_path):
+    path = write(tmp_path / "song_hash.txt", "0 \tA\tX\n1 \tB\tY\n")
+    albums = write(tmp_path / "albums.tsv", "1\tFirst\n7\tOther\n")
+    tags = write(tmp_path / "tags.txt", "1 0\n#\n")
+    write(tmp_path / "tag_hash.txt", "0, slow\n1, loud, live\n")
+    found = read_songs(path, albums=albums, tags=tags)
+    assert found["0"].tags == ("loud, live", "slow")
+    assert (found["1"].album, found["1"].tags) == ("First", ())
+    assert found["1"].text == "B by Y from First"
+    write(tags, "1 5\n")
+    with pytest.raises(InputError, match=r"tags\.txt:1: tag '5'"):
+        read_songs(path, tags=tags)
+    write(albums, "1 First\n")
+    with pytest.raises(InputError, match=r"albums\.tsv:1"):
+        read_songs(path, albums=albums)
+
+
+@pytest.mark.data
+def test_the_public_sets(public_set):
+    folder = public_set("playlists")
+    train = read_playlists(folder / "train.txt.gz")
+    assert (len(train), sum(map(len, train)), train.skipped) == (3375, 269_348, {})
+    songs = read_songs(folder / "song_hash.txt.gz", albums=folder / "albums.tsv.gz")
+    assert len(songs) == 52_433
+    assert songs["0"].label == "Beautiful Crazy — Luke Combs"
+    tagged = public_set("cornell_yes_complete_tags")
+    radio = read_songs(tagged / "song_hash.txt.gz", tags=tagged / "tags.txt.gz")
+    assert len(radio) == 75_262
+    assert sum(bool(song.tags) for song in radio.values()) > 50_000
+    clicks = public_set("yoochoose_clicks_100k") / "yoochoose-clicks-100k_train_full.txt.gz"
+    sessions = read_playlists(clicks)
+    repeated = sessions.skipped["repeated songs"] + sum(map(len, sessions))
+    assert len(sessions) + sessions.skipped["playlists of one song"] == 17_794
+    assert repeated <= 70_278

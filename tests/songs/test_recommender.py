@@ -1,0 +1,231 @@
+"""The whole: learning, recommending, explaining, songs never seen, saving."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from embedsearch.errors import FingerprintError, IndexFileError, InputError, NotFoundError
+from embedsearch.songs import Song, SongRecommender
+from embedsearch.songs.ranking import unit
+from tests.fake_encoder import FakeEncoder
+from tests.songs.playlists import MOODS, SMALL, mood_of, playlists, song_id, songs
+
+UNSEEN = [
+    Song(id="new", title="piano dream", artist="The piano players", tags=("piano",)),
+    Song(id="tagged", title="rock tune", artist="Nobody", tags=("rock",)),
+    Song(id="unknown"),
+]
+
+
+@pytest.fixture(scope="module")
+def recommender():
+    return SongRecommender.fit(
+        playlists(), SMALL, songs=[*songs(), *UNSEEN], encoder=FakeEncoder(dim=64)
+    )
+
+
+@pytest.fixture(scope="module")
+def without_texts():
+    return SongRecommender.fit(playlists(), SMALL)
+
+
+@pytest.mark.parametrize("mood", MOODS)
+def test_songs_of_a_mood_go_together(recommender, mood):
+    seeds = [song_id(mood, number) for number in (0, 1, 2)]
+    found = recommender.recommend(seeds, k=9)
+    assert {each.id for each in found} == {song_id(mood, number) for number in range(3, 12)}
+    assert [each.rank for each in found] == list(range(1, 10))
+    assert [each.score for each in found] == sorted((e.score for e in found), reverse=True)
+    assert (found[0].title, found[0].artist) == (
+        f"{mood} tune {found[0].id.split('-')[1]}",
+        f"The {mood} players",
+    )
+    near = recommender.similar(seeds[0], k=5)
+    assert {mood_of(each.id) for each in near} == {mood}
+    assert seeds[0] not in {each.id for each in near}
+    vectors = unit(recommender.vectors.vectors)
+    cosines = vectors @ vectors[recommender.vectors.index_of(seeds[0])]
+    assert near[0].score == pytest.approx(float(np.sort(cosines)[-2]), rel=1e-5)
+
+
+def test_titles_serve_as_ids(recommender):
+    by_id = recommender.recommend([song_id("jazz", 4)])
+    assert recommender.recommend(["jazz tune 4"]) == by_id
+    with pytest.raises(NotFoundError, match="near it"):
+        recommender.recommend(["jazz tunes 77"])
+
+
+def test_exclude_and_order(recommender):
+    seeds = [song_id("jazz", 0), song_id("jazz", 1)]
+    first = recommender.recommend(seeds, k=3)
+    rest = recommender.recommend(seeds, k=3, exclude=[first[0].id])
+    assert first[0].id not in {each.id for each in rest}
+    assert rest[0].id == first[1].id
+    assert recommender.recommend([seeds[0], seeds[0]], k=3) == recommender.recommend(seeds[:1], k=3)
+
+
+def test_every_song_can_be_asked_for(recommender):
+    found = recommender.recommend([song_id("rock", 0)], k=1000)
+    assert len(found) == len(recommender) - 1
+    assert len({each.id for each in found}) == len(found)
+
+
+def test_diversity_takes_from_other_moods(recommender):
+    seeds = [song_id("rock", 0), song_id("jazz", 0)]
+    plain = recommender.recommend(seeds, k=4)
+    spread = recommender.recommend(seeds, k=4, diversity=0.7)
+    assert spread[0] == plain[0]
+    assert {mood_of(each.id) for each in spread[:2]} == {"rock", "jazz"}
+
+
+def test_explanations_name_seeds_and_playlists(recommender):
+    lists = playlists()
+    seeds = [song_id("rock", 0), song_id("piano", 0), song_id("rock", 1)]
+    best = next(e for e in recommender.recommend(seeds, k=9) if mood_of(e.id) == "rock")
+    reason = recommender.explain(seeds, best.id)
+    assert sum(share for _, share in reason.seeds) == pytest.approx(1)
+    shares = dict(reason.seeds)
+    assert shares[seeds[0]] + shares[seeds[2]] > 10 * shares[seeds[1]]
+    parts = reason.by_playlists + reason.by_regression + reason.by_vectors
+    assert parts == pytest.approx(best.score, rel=1e-5)
+    assert len(reason.playlists) == 3
+    for each in reason.playlists:
+        inside = lists[each.number - 1]
+        assert best.id in inside
+        assert set(each.seeds) == set(seeds) & set(inside) != set()
+    with pytest.raises(InputError, match="no seeds"):
+        recommender.explain([], best.id)
+    with pytest.raises(NotFoundError, match="not among"):
+        recommender.explain(seeds, seeds[0])
+
+
+def test_songs_in_no_playlist(recommender):
+    for seed, mood in (("new", "piano"), ("tagged", "rock")):
+        found = recommender.recommend([seed], k=8)
+        assert {mood_of(each.id) for each in found} == {mood}
+        assert {mood_of(each.id) for each in recommender.similar(seed, k=8)} == {mood}
+    mixed = recommender.recommend(["new", song_id("piano", 0)], k=8)
+    assert {mood_of(each.id) for each in mixed} == {"piano"}
+    reason = recommender.explain(["new"], song_id("piano", 3))
+    assert (reason.seeds, reason.playlists) == ((("new", 1.0),), ())
+
+
+def test_songs_like_a_description(recommender):
+    found = recommender.recommend(text="some jazz tune players", k=8)
+    assert {mood_of(each.id) for each in found} == {"jazz"}
+
+
+def test_an_artist_alone_places_a_song(without_texts):
+    described = SongRecommender(
+        SMALL,
+        without_texts.vectors,
+        without_texts.playlists,
+        SongRecommender.fit(playlists(), SMALL, songs=[*songs(), *UNSEEN]).catalogue,
+    )
+    assert mood_of(described.similar("new", k=1)[0].id) == "piano"
+    with pytest.raises(InputError, match="nothing is known of 'unknown'"):
+        described.recommend(["unknown"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ({"seeds": []}, "at least one song"),
+        ({"seeds": "rock-1"}, "a list of songs"),
+        ({"seeds": ["rock-1"], "k": 0}, "k must be"),
+        ({"seeds": ["rock-1"], "diversity": 1.5}, "diversity"),
+        ({"seeds": ["rock-1"], "diversity": float("nan")}, "diversity"),
+        ({"text": "  "}, "text is empty"),
+    ],
+)
+def test_wrong_use(recommender, arguments, part):
+    with pytest.raises(InputError, match=part):
+        recommender.recommend(**arguments)
+
+
+def test_without_titles_nothing_is_made_up(without_texts):
+    with pytest.raises(NotFoundError, match="near it: rock-"):
+        without_texts.recommend(["rock-l"])
+    with pytest.raises(InputError, match="knows no texts"):
+        without_texts.recommend(text="slow piano")
+    with pytest.raises(InputError, match="titles are needed"):
+        SongRecommender.fit(playlists(), SMALL, encoder=FakeEncoder())
+
+
+@pytest.mark.parametrize("lists", [[], [[]], [["a"]], [["a", "a"], []]])
+def test_nothing_to_learn(lists):
+    with pytest.raises(InputError, match="nothing to learn"):
+        SongRecommender.fit(lists, SMALL)
+
+
+def test_one_seed_the_same_vectors():
+    config = replace(SMALL, deterministic=True, epochs=2)
+    one, other = (SongRecommender.fit(playlists(), config) for _ in range(2))
+    assert one.vectors.vectors.tobytes() == other.vectors.vectors.tobytes()
+    assert one.recommend(["rock-1"]) == other.recommend(["rock-1"])
+
+
+def test_rare_songs_are_left_out():
+    lists = [*playlists(), ["once", "rock-1"]]
+    found = SongRecommender.fit(lists, replace(SMALL, min_count=2))
+    assert "once" not in found
+    assert len(found.playlists) == len(lists) - 1
+
+
+def test_saved_and_loaded(recommender, tmp_path):
+    recommender.save(tmp_path / "songs")
+    loaded = SongRecommender.load(tmp_path / "songs", encoder=FakeEncoder(dim=64))
+    seeds = ["rock tune 3", "new"]
+    assert loaded.config == recommender.config
+    assert loaded.recommend(seeds) == recommender.recommend(seeds)
+    assert loaded.recommend(text="jazz") == recommender.recommend(text="jazz")
+    assert loaded.explain(seeds, "rock-5") == recommender.explain(seeds, "rock-5")
+    with pytest.raises(FingerprintError, match="fake"):
+        SongRecommender.load(tmp_path / "songs", encoder=FakeEncoder(dim=64, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("config.json", b"{"),
+        ("config.json", b'{"format": 99}'),
+        ("config.json", b"[]"),
+        ("catalogue.json", b'[{"id": 1}]'),
+        ("playlists.safetensors", b"short"),
+        ("text_map.safetensors", b"short"),
+        ("vectors/vectors.safetensors", b""),
+    ],
+)
+def test_damaged_folders(recommender, tmp_path, name, damage):
+    recommender.save(tmp_path)
+    (tmp_path / name).write_bytes(damage)
+    with pytest.raises(IndexFileError):
+        SongRecommender.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "catalogue.json", "playlists.safetensors", "text_map.safetensors"]
+)
+def test_missing_files(recommender, tmp_path, name):
+    recommender.save(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(NotFoundError):
+        SongRecommender.load(tmp_path)
+
+
+def test_files_of_two_recommenders_are_not_mixed(recommender, tmp_path):
+    recommender.save(tmp_path / "one")
+    SongRecommender.fit([["a", "b"], ["b", "c"]], SMALL).save(tmp_path / "two")
+    for name in ("playlists.safetensors", "vectors/vectors.json"):
+        target = tmp_path / "one" / name
+        whole = target.read_bytes()
+        target.write_bytes((tmp_path / "two" / name).read_bytes())
+        with pytest.raises(IndexFileError):
+            SongRecommender.load(tmp_path / "one")
+        target.write_bytes(whole)
+    settings = json.loads((tmp_path / "two" / "config.json").read_text())
+    assert settings["text_map"] is None
