@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embedsearch.answers import Answer, AnswerConfig, Citation, Usage
     from embedsearch.collection import Collection
     from embedsearch.encoder import SentenceEncoder
     from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answer": "answers",
+    "AnswerConfig": "answers",
     "Chunk": "types",
     "ChunkingConfig": "text.chunking",
+    "Citation": "answers",
     "Collection": "collection",
     "Document": "types",
     "EmbedSearchError": "errors",
@@ -45,12 +49,16 @@ _HOMES = {
     "SyncConfig": "plan",
     "SyncReport": "types",
     "Tokenizer": "text.tokenizer",
+    "Usage": "answers",
     "distil_static": "encoder.static",
 }
 
 __all__ = [
+    "Answer",
+    "AnswerConfig",
     "Chunk",
     "ChunkingConfig",
+    "Citation",
     "Collection",
     "Document",
     "EmbedSearchError",
@@ -63,6 +71,7 @@ __all__ = [
     "SyncConfig",
     "SyncReport",
     "Tokenizer",
+    "Usage",
     "distil_static",
     "open",
 ]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from sqlite_utils import Database
 
 from embedsearch.access import Access
+from embedsearch.answers import Answer, AnswerConfig
+from embedsearch.asking import Asker
 from embedsearch.errors import InputError
 from embedsearch.indexing import build_generation, tidy
 from embedsearch.ingest import Ingest
@@ -55,6 +57,7 @@ class Collection:
         self._access = access
         self._encoder = EncoderSlot(model, compute)
         self._searcher = Searcher(access, self._encoder)
+        self._asker = Asker(access, self._encoder, self._searcher)
         self._chunking = chunking
 
     @classmethod
@@ -290,6 +293,32 @@ class Collection:
         Needs no model. Raises NotFoundError when there is no such document.
         """
         return self._searcher.similar(document_id, SearchConfig(k=k, mode="semantic"), where)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        where: Where | None = None,
+        config: AnswerConfig | None = None,
+    ) -> Answer:
+        """Answers a question from what is here, and tells where each statement stands.
+
+        Without a language model: the sentences that answer best are quoted. Every citation was
+        compared with its document, character by character.
+
+        Raises InputError and FingerprintError as `search` does.
+        """
+        return self.ask_batch([question], where=where, config=config)[0]
+
+    def ask_batch(
+        self,
+        questions: Sequence[str],
+        *,
+        where: Where | None = None,
+        config: AnswerConfig | None = None,
+    ) -> list[Answer]:
+        """`ask` for several questions, which are encoded together."""
+        return self._asker.ask(questions, config or AnswerConfig(), where)
 
     # Looking things up
 

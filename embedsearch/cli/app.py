@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, static
+from embedsearch.cli import asking, evaluation, managing, searching, static
 
 app = typer.Typer(
     name="embedsearch",
@@ -39,6 +39,7 @@ def _main(
 
 managing.register(app)
 searching.register(app)
+asking.register(app)
 evaluation.register(app)
 
 train = typer.Typer(
