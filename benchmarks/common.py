@@ -32,6 +32,8 @@ _LIBRARIES = (
     "faiss-cpu",
     "faiss-gpu",
     "sqlite-utils",
+    "numba",
+    "gensim",
     "pytrec-eval-terrier",
 )
 

@@ -24,8 +24,19 @@ if TYPE_CHECKING:
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
+    from embedsearch.text.groups import TextGroup
+    from embedsearch.text.inspection import Inspection, inspect_text
+    from embedsearch.text.merges import compression_curve
+    from embedsearch.text.terms import mine_terms
     from embedsearch.text.tokenizer import Tokenizer
+    from embedsearch.text.training import TokenizerConfig
+    from embedsearch.tokenizer_compare import compare_tokenizers
+    from embedsearch.tokenizer_costs import ComparisonConfig, TokenizerComparison
+    from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
+    from embedsearch.tokens_to_vectors import compare_word, token_vectors
+    from embedsearch.tuning.embeddings import resize_embeddings
     from embedsearch.types import Chunk, Document, Encoder, Hit, SyncReport
+    from embedsearch.word2vec import KeyedVectors, Word2VecConfig, read_sequences, train_word2vec
 
     open = Collection.open  # noqa: A001
 
@@ -38,19 +49,37 @@ _HOMES = {
     "ChunkingConfig": "text.chunking",
     "Citation": "answers",
     "Collection": "collection",
+    "ComparisonConfig": "tokenizer_costs",
     "Document": "types",
     "EmbedSearchError": "errors",
     "Encoder": "types",
     "Hit": "types",
+    "Inspection": "text.inspection",
+    "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
     "StaticConfig": "encoder.static",
     "StaticReport": "encoder.static",
     "Status": "status",
     "SyncConfig": "plan",
     "SyncReport": "types",
+    "TextGroup": "text.groups",
     "Tokenizer": "text.tokenizer",
     "Usage": "answers",
+    "TokenizerComparison": "tokenizer_costs",
+    "TokenizerConfig": "text.training",
+    "TokenizerEvaluationConfig": "tokenizer_evaluate",
+    "Word2VecConfig": "word2vec",
+    "compare_tokenizers": "tokenizer_compare",
+    "compare_word": "tokens_to_vectors",
+    "compression_curve": "text.merges",
     "distil_static": "encoder.static",
+    "evaluate_tokenizers": "tokenizer_evaluate",
+    "inspect_text": "text.inspection",
+    "mine_terms": "text.terms",
+    "read_sequences": "word2vec",
+    "resize_embeddings": "tuning.embeddings",
+    "token_vectors": "tokens_to_vectors",
+    "train_word2vec": "word2vec",
 }
 
 __all__ = [
@@ -60,20 +89,38 @@ __all__ = [
     "ChunkingConfig",
     "Citation",
     "Collection",
+    "ComparisonConfig",
     "Document",
     "EmbedSearchError",
     "Encoder",
     "Hit",
+    "Inspection",
+    "KeyedVectors",
     "SentenceEncoder",
     "StaticConfig",
     "StaticReport",
     "Status",
     "SyncConfig",
     "SyncReport",
+    "TextGroup",
     "Tokenizer",
+    "TokenizerComparison",
+    "TokenizerConfig",
+    "TokenizerEvaluationConfig",
     "Usage",
+    "Word2VecConfig",
+    "compare_tokenizers",
+    "compare_word",
+    "compression_curve",
     "distil_static",
+    "evaluate_tokenizers",
+    "inspect_text",
+    "mine_terms",
     "open",
+    "read_sequences",
+    "resize_embeddings",
+    "token_vectors",
+    "train_word2vec",
 ]
 
 

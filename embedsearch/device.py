@@ -105,6 +105,19 @@ def resolve_device(name: str) -> str:
     raise DeviceError(f"device {name!r} is not there ({why}): use auto or cpu")
 
 
+def training_device(name: str) -> str:
+    """`resolve_device` for training: `auto` is a CUDA GPU where there is one, else the CPU.
+
+    torch is imported only where a GPU may be (see `has_accelerator`). Raises as `resolve_device`.
+    """
+    if name != "auto":
+        return resolve_device(name)
+    if not has_accelerator():
+        return "cpu"
+    found = best_device()
+    return found if found == "cuda" else "cpu"
+
+
 def faiss_gpu_count() -> int:
     """GPUs that FAISS can use; 0 where FAISS is missing, built for the CPU or finds no driver."""
     try:

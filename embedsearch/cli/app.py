@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import asking, evaluation, managing, searching, static
+from embedsearch.cli import (
+    asking,
+    evaluation,
+    managing,
+    searching,
+    static,
+    tokenizing,
+    training,
+    words,
+)
 
 app = typer.Typer(
     name="embedsearch",
@@ -40,13 +49,13 @@ def _main(
 managing.register(app)
 searching.register(app)
 asking.register(app)
-evaluation.register(app)
-
 train = typer.Typer(
     no_args_is_help=True,
     help="Make a model.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-static.register(train)
 app.add_typer(train, name="train")
+training.register(train)
+static.register(train)
+words.register(app, train, evaluation.register(app))
+tokenizing.register(app)

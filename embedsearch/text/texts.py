@@ -1,0 +1,83 @@
+"""The texts of files, one after the other, for whatever is trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from embedsearch.errors import InputError, ReadError
+from embedsearch.text.files import list_files, printable
+from embedsearch.text.readers import MAX_BYTES, read_file
+from embedsearch.text.readers.opening import open_stream, reasons
+from embedsearch.text.suffixes import split_suffix
+from embedsearch.types import Skipped
+
+_STREAMED = frozenset({"", ".txt", ".text"})
+_BLOCK = 1 << 20
+
+
+class TextFiles:
+    """The texts of files and folders, read when they are iterated over and not kept.
+
+    Every format that can be indexed is read, one text a document; plain text of any size comes in
+    blocks of lines. `skipped` is what was passed over in the last iteration. NotFoundError for a
+    path that does not exist; InputError, while iterating, where nothing could be read.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = [Path(path) for path in paths]
+        self._listing = list_files(self._paths)
+        self.skipped: list[Skipped] = []
+
+    def __iter__(self) -> Iterator[str]:
+        self.skipped = list(self._listing.skipped)
+        read = False
+        for file in self._listing.files:
+            name = printable(file.path)
+            try:
+                for text in self._texts(file.path, name):
+                    read = True
+                    yield text
+            except ReadError as error:
+                self._skip(name, str(error))
+        if not read:
+            named = ", ".join(repr(printable(path)) for path in self._paths)
+            reason = f" ({self.skipped[0].path}: {self.skipped[0].reason})" if self.skipped else ""
+            raise InputError(f"there is no text in {named}{reason}")
+
+    def _texts(self, path: Path, name: str) -> Iterator[str]:
+        suffix, gzipped = split_suffix(path.name)
+        if suffix in _STREAMED:
+            yield from _blocks(path, gzipped, name)
+            return
+        for document in read_file(path, name, note=self._skip):
+            # a row that is all title has no text
+            yield document.text or document.title
+
+    def _skip(self, place: str, reason: str) -> None:
+        self.skipped.append(Skipped(path=place, reason=reason))
+
+
+def _blocks(path: Path, gzipped: bool, name: str) -> Iterator[str]:
+    """Plain text in blocks of about a megabyte, cut behind a line, or at a blank in a long one."""
+    rest = b""
+    with reasons(), open_stream(path, gzipped, MAX_BYTES) as stream:
+        while block := stream.read(_BLOCK):
+            rest += block
+            cut = rest.rfind(b"\n") + 1 or rest.rfind(b" ")
+            if cut > 0:
+                yield _decoded(rest[:cut], name)
+                rest = rest[cut:]
+            elif len(rest) > MAX_BYTES:
+                raise ReadError("no line break and no blank in 32 MB: this is no text")
+    if rest:
+        yield _decoded(rest, name)
+
+
+def _decoded(block: bytes, name: str) -> str:
+    try:
+        return block.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name} is not UTF-8 ({error.reason}): convert it, for instance with iconv"
+        ) from None

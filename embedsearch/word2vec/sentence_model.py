@@ -1,0 +1,114 @@
+"""A sentence encoder out of word vectors: the mean of them, frequent words counting less.
+
+Arora, Liang and Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings" (SIF): a
+word counts a / (a + its share of the text), and the direction that all sentences have in common is
+taken out. Both are linear, so they are worked into the vectors, and what remains is a mean: a
+StaticEmbedding of sentence-transformers, written as an ordinary model folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedsearch.errors import InputError, StorageError
+from embedsearch.text.words import word_tokenizer
+from embedsearch.word2vec.folder import replace_file
+from embedsearch.word2vec.keyed_vectors import KeyedVectors
+
+if TYPE_CHECKING:
+    import tokenizers
+    from numpy.typing import NDArray
+
+    from embedsearch.types import Vectors
+
+WEIGHT = 1e-3
+"""The `a` of the paper, which found 1e-3 to 1e-4 good."""
+_SENTENCE_WORDS = 20
+"""Of a typical sentence, to estimate what sentences have in common."""
+_EMBEDDING_FOLDER = "0_StaticEmbedding"
+_MODULES = (("StaticEmbedding", _EMBEDDING_FOLDER), ("Normalize", "1_Normalize"))
+
+
+def save_sentence_model(
+    found: KeyedVectors,
+    folder: str | Path,
+    *,
+    tokenizer: tokenizers.Tokenizer | None = None,
+    weight: float = WEIGHT,
+) -> None:
+    """Writes a folder that serves as `--model` of a collection.
+
+    `tokenizer` is what the text was trained with; None stands for the words of `split_words`.
+    Text of unknown words alone has the vector zero.
+
+    Raises InputError for vectors without counts, StorageError.
+    """
+    if found.counts is None:
+        raise InputError("frequent words cannot be told: these vectors have no counts")
+    rows = sif_vectors(found.vectors, found.counts, weight)
+    if tokenizer is None:
+        tokenizer = word_tokenizer(found.keys)
+        matrix = np.zeros((tokenizer.get_vocab_size(), found.vector_size), np.float32)
+    else:
+        size = max(tokenizer.get_vocab().values(), default=0) + 1
+        matrix = np.zeros((size, found.vector_size), np.float32)
+    for row, key in enumerate(found.keys):
+        number = tokenizer.token_to_id(key)
+        if number is not None:
+            matrix[number] = rows[row]
+    try:
+        _write(Path(folder), tokenizer, matrix)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from None
+
+
+def sif_vectors(vectors: Vectors, counts: NDArray[np.int64], weight: float) -> Vectors:
+    """Vectors times weight / (weight + share), without their common direction; same shape.
+
+    The common direction is the first principal component of sentences: here of sentences of
+    20 words drawn independently, which the counts alone determine.
+    """
+    share = counts / max(int(counts.sum()), 1)
+    weighted = np.asarray(vectors, np.float64) * (weight / (weight + share))[:, None]
+    mean = share @ weighted
+    spread = (weighted * share[:, None]).T @ weighted
+    second_moment = spread / _SENTENCE_WORDS + (1 - 1 / _SENTENCE_WORDS) * np.outer(mean, mean)
+    common = np.linalg.eigh(second_moment)[1][:, -1]
+    found: Vectors = (weighted - np.outer(weighted @ common, common)).astype(np.float32)
+    return found
+
+
+def _write(folder: Path, tokenizer: tokenizers.Tokenizer, matrix: Vectors) -> None:
+    from safetensors.numpy import save_file
+
+    embedding = folder / _EMBEDDING_FOLDER
+    embedding.mkdir(parents=True, exist_ok=True)
+    text = tokenizer.to_str()
+    replace_file(
+        embedding / "tokenizer.json", lambda partial: partial.write_text(text, encoding="utf-8")
+    )
+    replace_file(
+        embedding / "model.safetensors",
+        lambda partial: save_file({"embedding.weight": matrix}, partial, {"format": "pt"}),
+    )
+    modules = [
+        {
+            "idx": number,
+            "name": str(number),
+            "path": path,
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for number, (kind, path) in enumerate(_MODULES)
+    ]
+    (folder / _MODULES[1][1]).mkdir(exist_ok=True)
+    settings: dict[str, Any] = {"prompts": {}, "default_prompt_name": None}
+    for name, value in (("config_sentence_transformers", settings), ("modules", modules)):
+        content = json.dumps(value, indent=2)
+        replace_file(
+            folder / f"{name}.json",
+            lambda partial, content=content: partial.write_text(content, encoding="utf-8"),  # type: ignore[misc]
+        )
