@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from embedsearch.encoder import SentenceEncoder
     from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
+    from embedsearch.generation import CausalLM, Generation, GenerationConfig
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
@@ -45,6 +46,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "answers",
     "AnswerConfig": "answers",
+    "CausalLM": "generation",
     "Chunk": "types",
     "ChunkingConfig": "text.chunking",
     "Citation": "answers",
@@ -53,6 +55,8 @@ _HOMES = {
     "Document": "types",
     "EmbedSearchError": "errors",
     "Encoder": "types",
+    "Generation": "generation",
+    "GenerationConfig": "generation",
     "Hit": "types",
     "Inspection": "text.inspection",
     "KeyedVectors": "word2vec",
@@ -64,10 +68,10 @@ _HOMES = {
     "SyncReport": "types",
     "TextGroup": "text.groups",
     "Tokenizer": "text.tokenizer",
-    "Usage": "answers",
     "TokenizerComparison": "tokenizer_costs",
     "TokenizerConfig": "text.training",
     "TokenizerEvaluationConfig": "tokenizer_evaluate",
+    "Usage": "answers",
     "Word2VecConfig": "word2vec",
     "compare_tokenizers": "tokenizer_compare",
     "compare_word": "tokens_to_vectors",
@@ -85,6 +89,7 @@ _HOMES = {
 __all__ = [
     "Answer",
     "AnswerConfig",
+    "CausalLM",
     "Chunk",
     "ChunkingConfig",
     "Citation",
@@ -93,6 +98,8 @@ __all__ = [
     "Document",
     "EmbedSearchError",
     "Encoder",
+    "Generation",
+    "GenerationConfig",
     "Hit",
     "Inspection",
     "KeyedVectors",
