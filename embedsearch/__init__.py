@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
     from embedsearch.generation import CausalLM, Generation, GenerationConfig
+    from embedsearch.index.config import IndexConfig
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
@@ -58,6 +59,7 @@ _HOMES = {
     "Generation": "generation",
     "GenerationConfig": "generation",
     "Hit": "types",
+    "IndexConfig": "index.config",
     "Inspection": "text.inspection",
     "KeyedVectors": "word2vec",
     "SentenceEncoder": "encoder",
@@ -101,6 +103,7 @@ __all__ = [
     "Generation",
     "GenerationConfig",
     "Hit",
+    "IndexConfig",
     "Inspection",
     "KeyedVectors",
     "SentenceEncoder",

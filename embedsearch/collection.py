@@ -15,7 +15,8 @@ from embedsearch.access import Access
 from embedsearch.answers import Answer, AnswerConfig
 from embedsearch.asking import Asker
 from embedsearch.errors import InputError
-from embedsearch.indexing import build_generation, tidy
+from embedsearch.index import IndexConfig
+from embedsearch.indexing import ask_index, build_generation, tidy
 from embedsearch.ingest import Ingest
 from embedsearch.models import Compute, EncoderSlot, adopt_model, load_encoder, stored_model
 from embedsearch.plan import SyncConfig, plan_sync
@@ -53,7 +54,9 @@ class Collection:
         model: str | Path | Encoder | None = None,
         compute: Compute | None = None,
         chunking: ChunkingConfig | None = None,
+        index: IndexConfig | None = None,
     ) -> None:
+        self._index = index
         self._access = access
         self._encoder = EncoderSlot(model, compute)
         self._searcher = Searcher(access, self._encoder)
@@ -69,6 +72,7 @@ class Collection:
         engine: EngineName = "auto",
         device: str = "auto",
         chunking: ChunkingConfig | None = None,
+        index: IndexConfig | None = None,
         read_only: bool = False,
         create: bool = True,
     ) -> Collection:
@@ -81,6 +85,8 @@ class Collection:
                 do not belong to the collection: every engine makes the same vectors.
             chunking: how documents of a new collection are cut; that of one that exists is
                 changed by `reindex`.
+            index: what is asked of the index, such as another recall: stored and built by the next
+                write. None: as it was asked before.
             read_only: for searching alone; works on a read-only disk. Nothing is made or mended.
             create: False to raise NotFoundError where there is no collection.
 
@@ -92,7 +98,7 @@ class Collection:
         """
         access = Access.open(path, read_only=read_only, create=create)
         compute = Compute(engine=engine, device=device)
-        collection = cls(access, model=model, compute=compute, chunking=chunking)
+        collection = cls(access, model=model, compute=compute, chunking=chunking, index=index)
         try:
             with access.reading() as db:
                 collection._encoder.check(db)
@@ -152,11 +158,13 @@ class Collection:
         roots = [Path(path).expanduser() for path in paths]
         with self._access.writing() as db:
             plan = plan_sync(db, roots, config, base=self.folder.parent, exclude=self.folder)
+            if not config.dry_run:
+                self._ask_index(db)
             ingest = self._ingest(db, progress, rehearsal=config.dry_run)
             run = Sync(db=db, ingest=ingest, config=config, plan=plan)
             run.run()
             if not config.dry_run:
-                tidy(db, self.folder, orphans=bool(run.changed or run.removed))
+                tidy(db, self.folder, orphans=bool(run.changed or run.removed), progress=progress)
         return _report(run, ingest, began)
 
     def upsert(self, documents: Iterable[Document], *, progress: Progress = SILENT) -> SyncReport:
@@ -167,10 +175,11 @@ class Collection:
         """
         began = time.perf_counter()
         with self._access.writing() as db:
+            self._ask_index(db)
             ingest = self._ingest(db, progress)
             run = Upsert(db=db, ingest=ingest)
             run.run(documents)
-            tidy(db, self.folder, orphans=bool(run.changed))
+            tidy(db, self.folder, orphans=bool(run.changed), progress=progress)
         return _report(run, ingest, began)
 
     def delete(self, document_ids: Iterable[str]) -> int:
@@ -210,6 +219,7 @@ class Collection:
             else:
                 encoder = load_encoder(model, self._encoder.compute)
             target = stored_model(db, encoder)
+            ask_index(db, self._index, target.dim)
             ingest = Ingest(
                 db=db,
                 load=lambda: (encoder, target),
@@ -218,7 +228,7 @@ class Collection:
             )
             stage(db, ingest, target)
             switch(db, ingest, target)
-            build_generation(db, self.folder, target)
+            build_generation(db, self.folder, target, progress)
             documents = store.count(db, "documents")
         if model is not None:
             self._encoder.replace(encoder)
@@ -359,6 +369,12 @@ class Collection:
             return self._encoder.get(db)
 
     # Inside
+
+    def _ask_index(self, db: Database) -> None:
+        """Refuses an index that cannot be built before anything is done."""
+        if self._index is not None:
+            model = active_model(db) or self._encoder.get(db)
+            ask_index(db, self._index, model.dim)
 
     def _ingest(self, db: Database, progress: Progress, *, rehearsal: bool = False) -> Ingest:
         chunking = self._stored_chunking(db)

@@ -118,6 +118,15 @@ def training_device(name: str) -> str:
     return found if found == "cuda" else "cpu"
 
 
+def free_memory() -> int | None:
+    """Bytes of memory that could be used without swapping; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvail"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
 def faiss_gpu_count() -> int:
     """GPUs that FAISS can use; 0 where FAISS is missing, built for the CPU or finds no driver."""
     try:
@@ -126,6 +135,25 @@ def faiss_gpu_count() -> int:
         return int(faiss.get_num_gpus())
     except Exception:  # whatever a missing or broken FAISS raises, it can use no GPU
         return 0
+
+
+def faiss_devices(name: str) -> list[int]:
+    """FAISS's numbers of the GPUs that `cuda` (all) or `cuda:N` names.
+
+    Raises DeviceError where they are not there, or FAISS is built for the CPU.
+    """
+    count = faiss_gpu_count()
+    if not count:
+        raise DeviceError(
+            f"FAISS can use no GPU, so the index cannot go to {name!r}: install faiss-gpu in place "
+            "of faiss-cpu and see that nvidia-smi lists a GPU, or use --device auto"
+        )
+    if name == "cuda":
+        return list(range(count))
+    number = int(name.removeprefix("cuda:"))
+    if number >= count:
+        raise DeviceError(f"device {name!r} is not there: FAISS sees cuda:0 to cuda:{count - 1}")
+    return [number]
 
 
 def describe(*, probe: bool = False) -> Hardware:

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from embedsearch import index
 from embedsearch.access import Access
-from embedsearch.device import describe, has_accelerator
+from embedsearch.device import describe, faiss_gpu_count, has_accelerator
 from embedsearch.encoder.openvino_engine import is_installed, precision
 from embedsearch.errors import CorruptStoreError, EmbedSearchError
 from embedsearch.indexing import INDEX_FOLDER, load_generation, stale_reason
@@ -90,6 +90,9 @@ def _installation(folder: Path) -> Iterator[Check]:
         detail=" and ".join(installed) or "not installed: NumPy searches in its place",
         remedy="both are the module `faiss`: uninstall both, then install one",
     )
+    gpus = faiss_gpu_count() if "faiss-gpu" in installed else 0
+    if gpus:
+        yield _gpu_search(gpus)
     hardware = describe()
     yield Check(
         check="hardware",
@@ -117,6 +120,27 @@ def _engine() -> str:
         return "torch; OpenVINO, several times faster, is not installed"
     found = precision()
     return f"openvino in {found}" + ("" if found == "bf16" else ": this CPU has no bfloat16")
+
+
+def _gpu_search(gpus: int) -> Check:
+    """Searches on every GPU and compares with the CPU."""
+    rows = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    exact = index.NumpyIndex(np.arange(len(rows), dtype=np.int64), rows)
+    detail, ok = f"{gpus} found, searched and compared with the CPU", True
+    try:
+        found = index.mirror(exact, range(gpus)).search(rows[:50], 10)
+        if not np.array_equal(found[1], exact.search(rows[:50], 10)[1]):
+            detail, ok = "a search on the GPU gives other rows than one on the CPU", False
+    except EmbedSearchError as error:
+        detail, ok = str(error), False
+    return Check(
+        check="faiss on the GPU",
+        ok=ok,
+        detail=detail,
+        remedy="see that nvidia-smi lists the GPU and that its driver knows CUDA 12; searches use "
+        "the CPU unless --device names the GPU",
+    )
 
 
 def _installed(package: str) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from embedsearch import index
+from embedsearch.device import free_memory
 from embedsearch.errors import IndexFileError
-from embedsearch.index import NumpyIndex
+from embedsearch.index import IndexConfig, NumpyIndex
 from embedsearch.store.documents import count, is_empty
 from embedsearch.store.generations import (
     Generation,
@@ -18,11 +20,13 @@ from embedsearch.store.generations import (
     current_state,
     next_generation,
 )
-from embedsearch.store.settings import Model, active_model
+from embedsearch.store.settings import Model, active_model, get_setting, put_setting
 from embedsearch.store.vectors import drop_unused_vectors, read_embeddings
+from embedsearch.types import SILENT, Progress
 
 log = logging.getLogger("embedsearch")
 
+SETTING = "index"
 INDEX_FOLDER = "index"
 STALE_ROWS = 1000
 STALE_SHARE = 0.1
@@ -39,16 +43,34 @@ def stale_reason(db: Database, folder: Path, model: Model) -> str:
     if generation.model != model.id:
         return "the index file holds another model's vectors"
     try:
-        check_generation(folder, generation)
+        path = check_generation(folder, generation)
+        measured = index.read_measured(path)
     except IndexFileError as error:
         return str(error)
     drift = state.last_chunk - generation.watermark + count(db, "deletions")
     if drift > max(STALE_ROWS, STALE_SHARE * generation.vectors):
         return f"{drift} rows came or went since the index file was built"
-    return ""
+    return index.stale(measured, generation.vectors, model.dim, index_config(db))
 
 
-def build_generation(db: Database, folder: Path, model: Model) -> None:
+def index_config(db: Database) -> IndexConfig:
+    """What this collection asks of its index."""
+    return IndexConfig(**(get_setting(db, SETTING) or {}))
+
+
+def ask_index(db: Database, config: IndexConfig | None, dim: int) -> None:
+    """Stores what is asked of the index from now on; None leaves it as it is.
+
+    What is stored is heeded by the next build, and makes the present file stale where it differs.
+    Raises InputError where FAISS refuses it for vectors of `dim` numbers; nothing is stored then.
+    """
+    index.check(config or index_config(db), dim)
+    if config is not None and config != index_config(db):
+        with db.atomic():
+            put_setting(db, SETTING, asdict(config))
+
+
+def build_generation(db: Database, folder: Path, model: Model, progress: Progress = SILENT) -> None:
     """Builds the index file from SQLite, makes it safe on the disk, adopts it, drops the old ones.
 
     The caller holds the writer's lock, so nothing changes between reading and adopting. Readers
@@ -56,10 +78,19 @@ def build_generation(db: Database, folder: Path, model: Model) -> None:
     """
     chunks = count(db, "chunks")
     number = next_generation(db)
-    built = index.build(read_embeddings(db, model.dim), chunks, model.dim)
     home = folder / INDEX_FOLDER
     home.mkdir(exist_ok=True)
-    saved = built.save(home, f"{number:06d}.index")
+    saved = home / f"{number:06d}.index"
+    index.build(
+        saved,
+        read_embeddings(db, model.dim),
+        chunks,
+        model.dim,
+        index_config(db),
+        memory=free_memory(),
+        progress=progress,
+    )
+    kind = index.load(saved).kind
     path = saved.rename(home / _file_name(number, index.checksum(saved)))
     status = path.stat()
     last = db.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()[0]
@@ -68,7 +99,7 @@ def build_generation(db: Database, folder: Path, model: Model) -> None:
         Generation(
             id=number,
             model=model.id,
-            kind=built.kind,
+            kind=kind,
             file=path.name,
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
@@ -121,7 +152,7 @@ def load_generation(folder: Path, generation: Generation) -> NumpyIndex:
     return loaded
 
 
-def tidy(db: Database, folder: Path, *, orphans: bool) -> None:
+def tidy(db: Database, folder: Path, *, orphans: bool, progress: Progress = SILENT) -> None:
     """After a write: drops vectors without chunks where there may be some, and builds the index
     file where it is stale. The caller holds the writer's lock."""
     model = active_model(db)
@@ -133,4 +164,4 @@ def tidy(db: Database, folder: Path, *, orphans: bool) -> None:
     reason = stale_reason(db, folder, model)
     if reason:
         log.info("building the index file: %s", reason)
-        build_generation(db, folder, model)
+        build_generation(db, folder, model, progress)

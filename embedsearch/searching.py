@@ -34,7 +34,7 @@ class Searcher:
     def __init__(self, access: Access, encoder: EncoderSlot) -> None:
         self._access = access
         self._encoder = encoder
-        self._view = View(access.folder, self._note_damage)
+        self._view = View(access.folder, self._note_damage, encoder.compute.device)
         self._damaged: tuple[Generation, str] | None = None
 
     def search(

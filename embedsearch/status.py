@@ -8,19 +8,29 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from embedsearch import index
+from embedsearch.errors import EmbedSearchError
+from embedsearch.index import Measured
+from embedsearch.indexing import check_generation, stale_reason
 from embedsearch.store.documents import count
 from embedsearch.store.generations import current_generation
-from embedsearch.store.settings import active_model
+from embedsearch.store.settings import Model, active_model
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexStatus:
-    """The index file in force. `recall` is against exact search: 1.0 for an exact index."""
+    """The index file in force. `recall` is against exact search: 1.0 for an exact index.
+
+    `measured` is what was chosen, tuned and measured when it was built (None where all rows are
+    scored), `stale` why the next write will build it again, "" where it will not.
+    """
 
     kind: str
     vectors: int
     generation: int
     recall: float
+    measured: Measured | None = None
+    stale: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +51,32 @@ class Status:
 
 def read_status(db: Database, folder: Path, engine: str | None) -> Status:
     """Reads it from the database; loads no model."""
-    model, generation = active_model(db), current_generation(db)
+    model = active_model(db)
     return Status(
         documents=count(db, "documents"),
         chunks=count(db, "chunks"),
         model=model.name if model else None,
         fingerprint=model.fingerprint if model else None,
         engine=engine,
-        index=IndexStatus(
-            kind=generation.kind if generation else "none",
-            vectors=generation.vectors if generation else 0,
-            generation=generation.id if generation else 0,
-            recall=1.0,
-        ),
+        index=_index_status(db, folder, model),
         size_bytes=folder_size(folder),
+    )
+
+
+def _index_status(db: Database, folder: Path, model: Model | None) -> IndexStatus:
+    generation = current_generation(db)
+    if generation is None or model is None:
+        return IndexStatus(kind="none", vectors=0, generation=0, recall=1.0)
+    measured = None
+    with suppress(EmbedSearchError):  # then `stale` tells, and a search reads the database: exact
+        measured = index.read_measured(check_generation(folder, generation))
+    return IndexStatus(
+        kind=generation.kind,
+        vectors=generation.vectors,
+        generation=generation.id,
+        recall=measured.recall if measured else 1.0,
+        measured=measured,
+        stale=stale_reason(db, folder, model),
     )
 
 

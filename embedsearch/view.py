@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlite_utils import Database
 
+from embedsearch import index
+from embedsearch.device import faiss_devices
 from embedsearch.errors import EmbedSearchError
 from embedsearch.index import LiveIndex, NumpyIndex
 from embedsearch.indexing import load_generation
@@ -42,11 +44,15 @@ class View:
     `refresh` compares the state in SQLite with the one it saw last and reads the difference, so a
     reader that lives on sees new rows and new index files. `warn` is told when an index file
     cannot be used, and why; the search is then exact over the vectors in SQLite, as right as
-    before.
+    before. With a `device` of `cuda` or `cuda:N` each index file that is taken up is mirrored
+    there.
     """
 
-    def __init__(self, folder: Path, warn: Callable[[Generation, str], None]) -> None:
+    def __init__(
+        self, folder: Path, warn: Callable[[Generation, str], None], device: str = "cpu"
+    ) -> None:
         self._folder = folder
+        self._device = device
         self._warn = warn
         self._state: State | None = None
         self._live: LiveIndex | None = None
@@ -93,6 +99,8 @@ class View:
                 watermark = state.generation.watermark
             except EmbedSearchError as error:
                 self._warn(state.generation, str(error))
+        if self._device.startswith("cuda") and len(base):
+            base = index.mirror(base, faiss_devices(self._device))
         ids, vectors = _rows(db, model.dim, above=watermark)
         deleted = deletions_after(db, 0)
         return LiveIndex(base, ids, vectors, deleted)

@@ -11,7 +11,17 @@ from typing import Annotated
 import typer
 
 from embedsearch.cli.main import DONE, NOTHING_FOUND, WRONG_USE
-from embedsearch.cli.options import DEFAULT_DB, Db, Device, Engine, Json, Model
+from embedsearch.cli.options import (
+    DEFAULT_DB,
+    Db,
+    Device,
+    Engine,
+    Index,
+    Json,
+    Model,
+    Recall,
+    asked_index,
+)
 from embedsearch.cli.output import (
     print_json,
     print_report,
@@ -53,6 +63,8 @@ def index(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be done, write nothing.")
     ] = SyncConfig.dry_run,
+    recall: Recall = None,
+    index_: Index = None,
     max_document_mb: Annotated[
         int, typer.Option(metavar="MB", help="Pass over a document larger than this.")
     ] = SyncConfig.max_document_mb,
@@ -68,7 +80,13 @@ def index(
     config = SyncConfig(glob=glob, prune=prune, dry_run=dry_run, max_document_mb=max_document_mb)
     with (
         TerminalProgress() as progress,
-        Collection.open(db, model=model, engine=engine, device=device) as collection,
+        Collection.open(
+            db,
+            model=model,
+            engine=engine,
+            device=device,
+            index=asked_index(recall, index_),
+        ) as collection,
     ):
         report = collection.sync(paths, config=config, progress=progress)
     if as_json:
@@ -160,6 +178,8 @@ def reindex(
     model: Model = None,
     engine: Engine = Compute.engine,
     device: Device = Compute.device,
+    recall: Recall = None,
+    index_: Index = None,
     as_json: Json = False,
 ) -> int:
     """Embed every document anew, usually with another model.
@@ -171,7 +191,13 @@ def reindex(
     """
     with (
         TerminalProgress() as progress,
-        Collection.open(db, create=False, engine=engine, device=device) as collection,
+        Collection.open(
+            db,
+            create=False,
+            engine=engine,
+            device=device,
+            index=asked_index(recall, index_),
+        ) as collection,
     ):
         report = collection.reindex(model=model, progress=progress)
     if as_json:

@@ -14,6 +14,7 @@ import typer
 from embedsearch.collection import Collection
 from embedsearch.encoder.engine import EngineName
 from embedsearch.errors import InputError
+from embedsearch.index import IndexConfig
 from embedsearch.models import Compute
 from embedsearch.store.filters import Where
 from embedsearch.text.files import printable
@@ -65,6 +66,24 @@ Device = Annotated[
     ),
 ]
 
+Recall = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R",
+        help="The share of the true 10 nearest that a search must find, from now on; "
+        f"{IndexConfig.recall:g} in a collection that is new, 1 for exact search.",
+    ),
+]
+Index = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="F",
+        help="The index to build, from now on: a FAISS factory string such as IVF1024,PQ192x4fs; "
+        "auto chooses by measuring.",
+    ),
+]
+
 _CONDITION = re.compile(r"(?P<key>[^=!<>~]+)(?P<operator>!=|<=|>=|=|<|>|~)(?P<value>.*)", re.DOTALL)
 _OPERATORS = {
     "=": "$eq",
@@ -90,6 +109,16 @@ def open_for_search(db: Path, compute: Compute) -> Collection:
         read_only=read_only,
         engine=compute.engine,
         device=compute.device,
+    )
+
+
+def asked_index(recall: float | None, factory: str | None) -> IndexConfig | None:
+    """What --recall and --index ask for; the one that is not given takes its default."""
+    if recall is None and factory is None:
+        return None
+    return IndexConfig(
+        recall=IndexConfig.recall if recall is None else recall,
+        factory=IndexConfig.factory if factory is None else factory,
     )
 
 

@@ -14,7 +14,7 @@ from embedsearch.types import Hit, Skipped, SyncReport
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from embedsearch.status import Status
+    from embedsearch.status import IndexStatus, Status
 
 SHOWN_SKIPPED = 20
 INDENT = "    "
@@ -126,6 +126,26 @@ def remark_skipped(skipped: Iterable[Skipped]) -> None:
         remark(f"skipped {times} × {reason}")
 
 
+def _index_rows(index: IndexStatus) -> dict[str, str]:
+    """How an approximate index was built and what it costs; why it will be built again."""
+    rows, found = {}, index.measured
+    if found and found.queries:
+        rows["factory"] = (
+            f"{found.factory}, {found.probes} probes, {found.depth} of the candidates for 10 "
+            f"scored exactly, {megabytes(found.bytes)} in memory"
+        )
+        rows["measured"] = (
+            f"recall {found.recall:g} with {found.queries} queries, {found.filtered_recall:g} "
+            f"under a filter; {found.search_ms:g} ms a query, exact search {found.exact_ms:g}; "
+            f"built in {found.build_seconds:g} s"
+        )
+    if found and found.note:
+        rows["note"] = found.note
+    if index.stale:
+        rows["stale"] = f"{index.stale}; the next `index` builds it again"
+    return rows
+
+
 def print_status(status: Status) -> None:
     index = status.index
     rows = {
@@ -136,6 +156,7 @@ def print_status(status: Status) -> None:
         "engine": status.engine or "none: the model is not on this machine",
         "index": f"{index.kind}, {index.vectors:,} vectors, generation {index.generation}, "
         f"recall {index.recall:g}",
+        **_index_rows(index),
         "size": megabytes(status.size_bytes),
     }
     for name, value in rows.items():

@@ -28,6 +28,9 @@ SMALL_CHARACTERS = 2000
 """Texts of together no more than this are computed in NumPy, which takes less time for them than
 any other engine takes to load: a query, a few changed chunks."""
 
+QUERIES_CHARACTERS = 50_000
+"""The same for queries: one of a batch gets the vector, in float32, that it gets alone."""
+
 
 class Engine(Protocol):
     """For the same model folder, every engine computes the same vectors up to rounding."""
@@ -62,7 +65,8 @@ class SplitEngine:
 
     def embed(self, texts: list[str], task: Task) -> Vectors:
         # by the texts alone: the same call gives the same vectors, whatever was loaded before
-        few = sum(map(len, texts)) <= SMALL_CHARACTERS
+        most = SMALL_CHARACTERS if task == "document" else QUERIES_CHARACTERS
+        few = sum(map(len, texts)) <= most
         return (self._small if few else self._large).embed(texts, task)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from embedsearch.errors import InputError
 from embedsearch.index.checks import check_ids, check_k, check_shape, check_vectors
-from embedsearch.index.file import read_index_file, write_index_file
+from embedsearch.index.file import read_index_file
 from embedsearch.index.scan import positions_of, scan, sum_of
+from embedsearch.index.writing import IndexFileWriter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +90,9 @@ class NumpyIndex:
         Raises StorageError where the disk is full, read-only or failing.
         """
         path = Path(folder) / name
-        write_index_file(path, self._ids, self._vectors)
+        with IndexFileWriter(path, self.dim) as writer:
+            writer.append(self._ids, self._vectors)
+            writer.finish()
         return path
 
     @classmethod

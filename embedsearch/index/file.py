@@ -1,9 +1,10 @@
-"""The file of an exact index: one page of header, the vectors, the row ids.
+"""The file of an index: one page of header, the vectors, the row ids, and what FAISS made of them.
 
-    bytes 0 … 4095       magic, version, metric, dim, count, CRC-32 of vectors and of ids, zeros,
-                         CRC-32 of this page (its last four bytes)
+    bytes 0 … 4095       magic, version, metric, dim, count, CRC-32 of vectors and of ids, size and
+                         CRC-32 of the section, zeros, CRC-32 of this page (its last four bytes)
     from 4096            count x dim float32
-    to the end           count int64
+    then                 count int64
+    to the end           the section (see `section`); none, and version 1, where nothing was planned
 
 Numbers are in the byte order of the machine. The vectors start on a page, so they can be mapped:
 a FAISS file cannot, its vectors start at an odd byte, and to read 150 MB takes 100 ms where
@@ -15,68 +16,55 @@ from __future__ import annotations
 
 import os
 import struct
-import uuid
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from embedsearch.errors import IndexFileError, NotFoundError, StorageError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from embedsearch.types import RowIds, Vectors
 
 PAGE = 4096
 MAGIC = b"ESVECTOR"
 VERSION = 1
+VERSION_WITH_SECTION = 2
 INNER_PRODUCT = 0
 HEADER = struct.Struct("=8sIIQQII")
+SECTION = struct.Struct("=QI")
+"""Size and CRC-32 of the section, after the header's other fields."""
+
 CHECKSUM = struct.Struct("=I")
 BYTES_AT_A_TIME = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Header:
+class Header:
+    """What the first page says; `section_size` is 0 where there is no section."""
+
     dim: int
     count: int
     vectors_crc: int
     ids_crc: int
+    section_size: int = 0
+    section_crc: int = 0
 
     @property
     def vectors_end(self) -> int:
         return PAGE + self.count * self.dim * 4
 
     @property
-    def size(self) -> int:
+    def ids_end(self) -> int:
         return self.vectors_end + self.count * 8
 
-
-def write_index_file(path: Path, ids: RowIds, vectors: Vectors) -> None:
-    """Writes `path` anew: under another name, flushed to the disk, then put in its place.
-
-    A crash leaves the old file or the new one, and at most a `.tmp` beside it. Raises
-    StorageError.
-    """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(_pack_header(ids, vectors))
-                file.write(_bytes(vectors))
-                file.write(_bytes(ids))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(
-            f"the index file {path} could not be written: {error.strerror or error}"
-        ) from error
+    @property
+    def size(self) -> int:
+        return self.ids_end + self.section_size
 
 
 def read_index_file(path: Path) -> tuple[RowIds, Vectors]:
@@ -86,11 +74,11 @@ def read_index_file(path: Path) -> tuple[RowIds, Vectors]:
     """
     try:
         with path.open("rb") as file:
-            header = _read_header(file, path)
+            header = read_header(file, path)
             file.seek(header.vectors_end)
             ids = np.fromfile(file, dtype=np.int64, count=header.count)
-            if len(ids) != header.count or zlib.crc32(_bytes(ids)) != header.ids_crc:
-                raise _damaged(path, "its row ids fail their checksum")
+            if len(ids) != header.count or zlib.crc32(as_bytes(ids)) != header.ids_crc:
+                raise damaged(path, "its row ids fail their checksum")
             shape = (header.count, header.dim)
             if not header.count:
                 return ids, np.empty(shape, dtype=np.float32)
@@ -102,7 +90,7 @@ def read_index_file(path: Path) -> tuple[RowIds, Vectors]:
     except (ValueError, OverflowError) as error:
         if isinstance(error, IndexFileError):
             raise
-        raise _damaged(path, "its header makes no sense") from error
+        raise damaged(path, "its header makes no sense") from error
     except OSError as error:
         raise StorageError(
             f"the index file {path} could not be read: {error.strerror or error}"
@@ -116,7 +104,7 @@ def index_checksum(path: Path) -> int:
     """
     try:
         with path.open("rb") as file:
-            _read_header(file, path)
+            read_header(file, path)
             file.seek(PAGE - CHECKSUM.size)
             return int(CHECKSUM.unpack(file.read(CHECKSUM.size))[0])
     except FileNotFoundError:
@@ -132,56 +120,84 @@ def verify_index_file(path: Path) -> None:
     read_index_file(path)
     try:
         with path.open("rb") as file:
-            header = _read_header(file, path)
-            left = header.vectors_end - PAGE
-            crc = 0
-            while left and (data := file.read(min(left, BYTES_AT_A_TIME))):
-                crc = zlib.crc32(data, crc)
-                left -= len(data)
+            header = read_header(file, path)
+            parts = (
+                ("vectors", PAGE, header.vectors_end, header.vectors_crc),
+                ("codes", header.ids_end, header.size, header.section_crc),
+            )
+            for name, start, end, expected in parts:
+                if _crc(file, start, end) != expected:
+                    raise damaged(path, f"its {name} fail their checksum")
     except OSError as error:
         raise StorageError(
             f"the index file {path} could not be read: {error.strerror or error}"
         ) from error
-    if left or crc != header.vectors_crc:
-        raise _damaged(path, "its vectors fail their checksum")
 
 
-def _pack_header(ids: RowIds, vectors: Vectors) -> bytes:
-    count, dim = vectors.shape
-    crcs = zlib.crc32(_bytes(vectors)), zlib.crc32(_bytes(ids))
-    page = HEADER.pack(MAGIC, VERSION, INNER_PRODUCT, dim, count, *crcs)
+def _crc(file: BinaryIO, start: int, end: int) -> int | None:
+    """CRC-32 of a part of the file; None where it ends before."""
+    file.seek(start)
+    left, crc = end - start, 0
+    while left and (data := file.read(min(left, BYTES_AT_A_TIME))):
+        crc = zlib.crc32(data, crc)
+        left -= len(data)
+    return None if left else crc
+
+
+def pack_header(header: Header) -> bytes:
+    """The first page."""
+    version = VERSION_WITH_SECTION if header.section_size else VERSION
+    page = HEADER.pack(
+        MAGIC,
+        version,
+        INNER_PRODUCT,
+        header.dim,
+        header.count,
+        header.vectors_crc,
+        header.ids_crc,
+    ) + SECTION.pack(header.section_size, header.section_crc)
     page = page.ljust(PAGE - CHECKSUM.size, b"\0")
     return page + CHECKSUM.pack(zlib.crc32(page))
 
 
-def _read_header(file: BinaryIO, path: Path) -> _Header:
+def read_header(file: BinaryIO, path: Path) -> Header:
     """The header, after checks of it and of the file's size; the file is left at the vectors."""
     page = file.read(PAGE)
     if not page.startswith(MAGIC):
         raise IndexFileError(f"{path} is not an index file of embedsearch; build the index again")
     if len(page) < PAGE:
-        raise _damaged(path, "it is cut short")
+        raise damaged(path, "it is cut short")
     if CHECKSUM.pack(zlib.crc32(page[: -CHECKSUM.size])) != page[-CHECKSUM.size :]:
-        raise _damaged(path, "its header fails its checksum")
+        raise damaged(path, "its header fails its checksum")
     _, version, metric, dim, count, vectors_crc, ids_crc = HEADER.unpack_from(page)
-    if version != VERSION or metric != INNER_PRODUCT or not dim:
+    section_size, section_crc = SECTION.unpack_from(page, HEADER.size)
+    expected = VERSION_WITH_SECTION if section_size else VERSION
+    if version != expected or metric != INNER_PRODUCT or not dim:
         raise IndexFileError(
             f"the index file {path} has version {version} and metric {metric}, where this program "
-            f"reads version {VERSION} and metric {INNER_PRODUCT}; build the index again"
+            f"reads version {expected} and metric {INNER_PRODUCT}; build the index again"
         )
-    header = _Header(dim=dim, count=count, vectors_crc=vectors_crc, ids_crc=ids_crc)
+    header = Header(
+        dim=dim,
+        count=count,
+        vectors_crc=vectors_crc,
+        ids_crc=ids_crc,
+        section_size=section_size,
+        section_crc=section_crc,
+    )
     size = os.fstat(file.fileno()).st_size
     if size != header.size:
-        raise _damaged(path, f"it has {size} bytes and should have {header.size}")
+        raise damaged(path, f"it has {size} bytes and should have {header.size}")
     return header
 
 
-def _bytes(array: RowIds | Vectors) -> memoryview:
+def as_bytes(array: NDArray[Any]) -> memoryview:
+    """The bytes of an array, without a copy."""
     # an array without elements has no shape that can be cast
     return array.data.cast("B") if array.size else memoryview(b"")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes a rename in `folder` last; Windows has no such call and needs none."""
     if os.name == "nt":
         return
@@ -192,5 +208,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _damaged(path: Path, reason: str) -> IndexFileError:
+def damaged(path: Path, reason: str) -> IndexFileError:
+    """The error that says what is wrong with a file."""
     return IndexFileError(f"the index file {path} is damaged: {reason}; build the index again")

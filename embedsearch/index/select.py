@@ -63,6 +63,21 @@ def score(vectors: Vectors, rows: NDArray[np.intp], query: NDArray[np.float32]) 
     return out
 
 
+def score_each(vectors: Vectors, rows: NDArray[np.int64], queries: Vectors) -> NDArray[np.float32]:
+    """`score` for many queries, each with rows of its own: shape (n_queries, n_rows) as `rows`.
+
+    A row of -1 scores -inf.
+    """
+    out = np.empty(rows.shape, dtype=np.float32)
+    step = max(1, ROWS_AT_A_TIME // max(1, rows.shape[1]))
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        exact = queries[start : start + step, None, :].astype(np.float64)
+        out[start : start + step] = (vectors[part] * exact).sum(axis=2)
+    out[rows < 0] = -np.inf
+    return out
+
+
 def rank(
     vectors: Vectors, ids: RowIds, rows: NDArray[np.intp], query: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], RowIds]:

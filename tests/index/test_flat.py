@@ -98,9 +98,14 @@ def batches(ids, vectors, size):
         yield ids[start : start + size], vectors[start : start + size]
 
 
-def test_build_from_batches():
+def build(path, parts, count, dim=DIM, **options):
+    index.build(path, iter(parts), count, dim, **options)
+    return index.load(path)
+
+
+def test_build_from_batches(tmp_path):
     ids, vectors, queries = sparse_ids(100), unit_rows(100), unit_rows(3, seed=1)
-    built = index.build(batches(ids, vectors, 7), 100, DIM)
+    built = build(tmp_path / "i", batches(ids, vectors, 7), 100)
     assert built.kind == ("faiss-flat" if index.faiss_available() else "numpy-exact")
     assert built.dim == DIM
     np.testing.assert_array_equal(built.ids, ids)
@@ -108,16 +113,17 @@ def test_build_from_batches():
     assert_result(built.search(queries, 5), oracle(ids, vectors, queries, 5))
 
 
-def test_build_of_nothing():
-    assert len(index.build(iter(()), 0, DIM)) == 0
+def test_build_of_nothing(tmp_path):
+    assert len(build(tmp_path / "i", [], 0)) == 0
 
 
 def test_without_faiss_numpy_serves(monkeypatch, tmp_path):
-    saved = index.build(batches(sparse_ids(9), unit_rows(9), 9), 9, DIM).save(tmp_path, "i")
+    build(tmp_path / "i", batches(sparse_ids(9), unit_rows(9), 9), 9)
     monkeypatch.setattr(index, "find_spec", lambda name: None)
     assert not index.faiss_available()
-    assert index.build(batches(sparse_ids(9), unit_rows(9), 9), 9, DIM).kind == "numpy-exact"
-    assert index.load(saved).kind == "numpy-exact"
+    assert index.load(tmp_path / "i").kind == "numpy-exact"
+    again = build(tmp_path / "j", batches(sparse_ids(9), unit_rows(9), 9), 9)
+    assert again.kind == "numpy-exact"
 
 
 @pytest.mark.parametrize(
@@ -132,9 +138,10 @@ def test_without_faiss_numpy_serves(monkeypatch, tmp_path):
         ([(sparse_ids(4), unit_rows(4) * np.float32(1.01))], "row 0 of the vectors has length"),
     ],
 )
-def test_build_refuses(parts, message):
+def test_build_refuses(parts, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        index.build(iter(parts), 4, DIM)
+        build(tmp_path / "i", parts, 4)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", [NumpyIndex, FaissFlat])
@@ -171,10 +178,11 @@ def test_near_ties_beyond_float32_products():
     )
 
 
-def test_importing_and_searching_loads_no_faiss():
+def test_importing_and_searching_loads_no_faiss(tmp_path):
     code = (
-        "import sys, numpy as np; from embedsearch import index;"
-        "i = index.build([(np.arange(3), np.eye(3, dtype='f4'))], 3, 3);"
-        "i.search(np.eye(3, dtype='f4'), 2); assert 'faiss' not in sys.modules"
+        "import sys, pathlib, numpy as np; from embedsearch import index;"
+        "path = pathlib.Path(sys.argv[1]);"
+        "index.build(path, [(np.arange(3), np.eye(3, dtype='f4'))], 3, 3);"
+        "index.load(path).search(np.eye(3, dtype='f4'), 2); assert 'faiss' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code, tmp_path / "i"], check=True)

@@ -1,0 +1,230 @@
+"""How far an approximate index has to look, found by trying, and what that costs and misses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedsearch.index.codes import Codes
+from embedsearch.index.reranking import ranked
+from embedsearch.index.scan import scan
+from embedsearch.index.select import merge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedsearch.types import RowIds, Vectors
+
+K = 10
+"""Recall is that of the 10 nearest."""
+
+DEPTHS = (20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640)
+QUERIES = 1000
+WORK = 2e12
+"""Multiplications that the exact answers may cost: of 10 million vectors fewer are tried."""
+
+MARGIN = 0.2
+"""Of what may be missed, how much is kept in hand: 0.98 is tuned to 0.984. New queries come from
+elsewhere than the vectors do, and a measured recall has an error of its own."""
+
+ROWS_AT_A_TIME = 65_536
+TIMED = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Queries drawn from the rows, and the true neighbours of each, itself left out."""
+
+    queries: Vectors
+    itself: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    half: NDArray[np.uint8]
+    """A filter that passes every other row or so, as bits."""
+    half_truth: NDArray[np.int64]
+
+    def part(self, rows: slice) -> Trial:
+        return Trial(
+            queries=self.queries[rows],
+            itself=self.itself[rows],
+            truth=self.truth[rows],
+            half=self.half,
+            half_truth=self.half_truth[rows],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """The setting found, and its recall on queries that did not help to find it."""
+
+    probes: int
+    depth: int
+    recall: float
+    filtered_recall: float
+    queries: int
+    search_ms: float
+    exact_ms: float
+
+
+def draw_trial(vectors: Vectors, seed: int = 0) -> Trial:
+    """A random sample of rows as queries, with their exact neighbours among all rows."""
+    count, dim = vectors.shape
+    random = np.random.default_rng(seed)
+    wanted = min(QUERIES, count // 4, max(64, int(WORK / (count * dim))))
+    rows = np.sort(random.choice(count, wanted, replace=False))
+    passes: NDArray[np.bool_] = np.less(random.random(count), 0.5)
+    itself = random.permutation(rows)
+    queries = np.ascontiguousarray(vectors[itself])
+    return Trial(
+        queries=queries,
+        itself=itself,
+        truth=_neighbours(vectors, queries, itself, None),
+        half=np.packbits(passes, bitorder="little"),
+        half_truth=_neighbours(vectors, queries, itself, passes),
+    )
+
+
+def tune(codes: Codes, vectors: Vectors, trial: Trial, recall: float) -> Tuned:
+    """The cheapest setting of `codes` that finds the share `recall` of the neighbours.
+
+    Half of the queries choose it, the other half measure it; where it then falls short of what was
+    promised it looks further, so that a promise is broken only by an index that cannot keep it.
+    """
+    half = max(1, len(trial.queries) // 2)
+    choosing, measuring = trial.part(slice(half)), trial.part(slice(half, None))
+    goal = recall + MARGIN * (1 - recall)
+    probes, depth = _cheapest(codes, vectors, choosing, goal)
+    probes = _fewest(codes, choosing, goal, probes, depth)
+    while True:
+        found = _recalls(codes, measuring, probes)[depth]
+        more = min(codes.most_probes, probes + max(1, probes // 4))
+        if found >= (recall + goal) / 2 or more == probes:
+            break
+        probes = more
+    scale = codes.probes_for(probes, depth, len(codes) // 2)
+    filtered = _recalls(codes, measuring, scale, filtered=True)[depth] if codes.selects else 1.0
+    queries, ids = measuring.queries, np.arange(len(vectors), dtype=np.int64)
+    return Tuned(
+        probes=probes,
+        depth=depth,
+        recall=found,
+        filtered_recall=filtered,
+        queries=len(queries),
+        search_ms=_milliseconds(
+            lambda query: _search(codes, vectors, query, depth, probes), queries
+        ),
+        exact_ms=_milliseconds(lambda query: scan(vectors, ids, query, K), queries),
+    )
+
+
+def _cheapest(codes: Codes, vectors: Vectors, trial: Trial, goal: float) -> tuple[int, int]:
+    """The fastest pair of probes and depth among those that reach the goal; the last resort where
+    none does is to look at everything."""
+    pairs: dict[int, int] = {}
+    best = 0.0
+    for probes in _ladder(codes.most_probes):
+        recalls = _recalls(codes, trial, probes)
+        enough = [depth for depth in DEPTHS if recalls[depth] >= goal]
+        if enough:
+            pairs[enough[0]] = min(probes, pairs.get(enough[0], probes))
+        # once more probes make no shallower depth do, they only cost
+        if len(pairs) > 1 and enough and enough[0] in pairs and pairs[enough[0]] < probes:
+            break
+        if recalls[DEPTHS[-1]] <= best and pairs:
+            break
+        best = recalls[DEPTHS[-1]]
+    if not pairs:
+        return codes.most_probes, DEPTHS[-1]
+    times = {
+        (probes, depth): _seconds(codes, vectors, trial.queries, depth, probes)
+        for depth, probes in pairs.items()
+    }
+    return min(times, key=lambda pair: times[pair])
+
+
+def _fewest(codes: Codes, trial: Trial, goal: float, enough: int, depth: int) -> int:
+    """The fewest probes at this depth that reach the goal as `enough` do, to a twentieth."""
+    short = enough * 5 // 8  # the step of the ladder below
+    while enough - short > max(1, enough // 20):
+        probes = (short + enough) // 2
+        if _recalls(codes, trial, probes)[depth] >= goal:
+            enough = probes
+        else:
+            short = probes
+    return enough
+
+
+def _ladder(most: int) -> Iterator[int]:
+    """1, 2, 3, 4, 6, 8, 12 … and the most."""
+    if not most:
+        yield 0
+        return
+    step = 1
+    while step < most:
+        yield step
+        if step > 1 and step * 3 // 2 < most:
+            yield step * 3 // 2
+        step *= 2
+    yield most
+
+
+def _recalls(
+    codes: Codes, trial: Trial, probes: int, *, filtered: bool = False
+) -> dict[int, float]:
+    """Recall by depth. Exact scores rank the candidates: it is enough to be among them."""
+    truth, bits = (trial.half_truth, trial.half) if filtered else (trial.truth, None)
+    found = codes.candidates(trial.queries, DEPTHS[-1] + 1, probes, bits)
+    # a candidate's place among the others, itself not counted
+    there = found != trial.itself[:, None]
+    place = np.cumsum(there, axis=1) - 1
+    hit = (found[:, :, None] == truth[:, None, :]).any(axis=2) & there & (found >= 0)
+    wanted = max(1, int((truth >= 0).sum()))
+    return {depth: float((hit & (place < depth)).sum() / wanted) for depth in DEPTHS}
+
+
+def _neighbours(
+    vectors: Vectors,
+    queries: Vectors,
+    itself: NDArray[np.int64],
+    passes: NDArray[np.bool_] | None,
+) -> NDArray[np.int64]:
+    """Positions of the K best rows of each query, itself left out: shape (n_queries, K)."""
+    parts: list[tuple[NDArray[np.float32], RowIds]] = []
+    ids = np.arange(len(vectors), dtype=np.int64)
+    best: tuple[NDArray[np.float32], RowIds] | None = None
+    for start in range(0, len(vectors), ROWS_AT_A_TIME):
+        end = min(len(vectors), start + ROWS_AT_A_TIME)
+        some = None if passes is None else np.flatnonzero(passes[start:end])
+        found = scan(vectors[start:end], ids[start:end], queries, K + 1, some)
+        parts = [found] if best is None else [best, found]
+        best = merge(parts, K + 1)
+    assert best is not None
+    others = best[1] != itself[:, None]
+    order = np.argsort(~others, axis=1, kind="stable")[:, :K]
+    return np.asarray(np.take_along_axis(best[1], order, axis=1))
+
+
+def _search(codes: Codes, vectors: Vectors, queries: Vectors, depth: int, probes: int) -> None:
+    ids = np.arange(len(vectors), dtype=np.int64)
+    ranked(vectors, ids, queries, codes.candidates(queries, depth, probes), K)
+
+
+def _seconds(codes: Codes, vectors: Vectors, queries: Vectors, depth: int, probes: int) -> float:
+    began = time.perf_counter()
+    _search(codes, vectors, queries, depth, probes)
+    return time.perf_counter() - began
+
+
+def _milliseconds(search: Callable[[Vectors], object], queries: Vectors) -> float:
+    """The median time of one query alone."""
+    taken = []
+    for at in range(min(TIMED, len(queries))):
+        began = time.perf_counter()
+        search(queries[at : at + 1])
+        taken.append(1000 * (time.perf_counter() - began))
+        if sum(taken) > 1000:
+            break
+    return float(np.median(taken))
