@@ -16,12 +16,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedsearch.answers import Answer, AnswerConfig, Citation, Usage
+    from embedsearch.answers import Answer, AnswerConfig, Citation, Problem, Usage
     from embedsearch.collection import Collection
     from embedsearch.encoder import SentenceEncoder
     from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
-    from embedsearch.generation import CausalLM, Generation, GenerationConfig
+    from embedsearch.generation import (
+        CausalLM,
+        Generation,
+        GenerationConfig,
+        LanguageModel,
+        ServerLimits,
+        ServerLM,
+    )
+    from embedsearch.generation.training import (
+        ArchitectureConfig,
+        LMTrainingConfig,
+        LMTrainingReport,
+        Pair,
+        read_pairs,
+        start_anew,
+        start_from,
+        train_lm,
+    )
     from embedsearch.index.config import IndexConfig
     from embedsearch.plan import SyncConfig
     from embedsearch.status import Status
@@ -47,6 +64,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "answers",
     "AnswerConfig": "answers",
+    "ArchitectureConfig": "generation.training",
     "CausalLM": "generation",
     "Chunk": "types",
     "ChunkingConfig": "text.chunking",
@@ -62,7 +80,14 @@ _HOMES = {
     "IndexConfig": "index.config",
     "Inspection": "text.inspection",
     "KeyedVectors": "word2vec",
+    "LMTrainingConfig": "generation.training",
+    "LMTrainingReport": "generation.training",
+    "LanguageModel": "generation",
+    "Pair": "generation.training",
+    "Problem": "answers",
     "SentenceEncoder": "encoder",
+    "ServerLM": "generation",
+    "ServerLimits": "generation",
     "StaticConfig": "encoder.static",
     "StaticReport": "encoder.static",
     "Status": "status",
@@ -82,15 +107,20 @@ _HOMES = {
     "evaluate_tokenizers": "tokenizer_evaluate",
     "inspect_text": "text.inspection",
     "mine_terms": "text.terms",
+    "read_pairs": "generation.training",
     "read_sequences": "word2vec",
     "resize_embeddings": "tuning.embeddings",
+    "start_anew": "generation.training",
+    "start_from": "generation.training",
     "token_vectors": "tokens_to_vectors",
+    "train_lm": "generation.training",
     "train_word2vec": "word2vec",
 }
 
 __all__ = [
     "Answer",
     "AnswerConfig",
+    "ArchitectureConfig",
     "CausalLM",
     "Chunk",
     "ChunkingConfig",
@@ -106,7 +136,14 @@ __all__ = [
     "IndexConfig",
     "Inspection",
     "KeyedVectors",
+    "LMTrainingConfig",
+    "LMTrainingReport",
+    "LanguageModel",
+    "Pair",
+    "Problem",
     "SentenceEncoder",
+    "ServerLM",
+    "ServerLimits",
     "StaticConfig",
     "StaticReport",
     "Status",
@@ -127,9 +164,13 @@ __all__ = [
     "inspect_text",
     "mine_terms",
     "open",
+    "read_pairs",
     "read_sequences",
     "resize_embeddings",
+    "start_anew",
+    "start_from",
     "token_vectors",
+    "train_lm",
     "train_word2vec",
 ]
 

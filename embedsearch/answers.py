@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from embedsearch.errors import InputError
 from embedsearch.retrieval import SearchConfig
@@ -34,8 +34,26 @@ class Citation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is wrong with an answer that a language model wrote.
+
+    `marker`: it points to no passage and was taken out; `quote`: these words do not stand in the
+    passage cited; `support`: a sentence that cites nothing, or something else than it says;
+    `length`: the text was cut off at `max_new_tokens`; `server`: it broke off, and why.
+    """
+
+    kind: Literal["marker", "quote", "support", "length", "server"]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What an answer took. `seconds` by stage, in their order; tokens are the language model's."""
+    """What an answer took. `seconds` by stage, in their order; tokens are the language model's.
+
+    The stages are `query_vector`, `search`, and `reading`; or with a language model `packing`,
+    `first_token` (the model reads the prompt) and `further_tokens`, or where the text does not
+    come in pieces `generating`.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -48,6 +66,7 @@ class Answer:
 
     `hits` are the passages that were read, best first. `generator` is the language model's name,
     or `extractive`. `abstained`: the passages do not answer, which is all that `text` says then.
+    `problems` is what the check of a language model's text found.
     """
 
     text: str
@@ -56,6 +75,7 @@ class Answer:
     generator: str
     abstained: bool
     usage: Usage
+    problems: tuple[Problem, ...] = ()
 
     @property
     def plain_text(self) -> str:
@@ -67,15 +87,18 @@ class Answer:
 class AnswerConfig:
     """How a question is answered.
 
-    `passages` are retrieved and read. At most `sentences` of them are quoted: the best one, and
-    others that are nearly as good. `least_support`, from 0 to 1, is how well the best sentence must
-    fit for an answer to be given at all; 0 always answers.
+    `passages` are retrieved and read. Without a language model at most `sentences` of them are
+    quoted: the best one, and others that are nearly as good. `least_support`, from 0 to 1, is how
+    well the best sentence must fit for an answer to be given at all; 0 always answers. With a
+    language model, a passage that does not fit whole is cut behind a sentence; with `cut_sentences`
+    behind a word.
     """
 
     passages: int = 8
     mode: Mode = SearchConfig.mode
     sentences: int = 2
     least_support: float = 0.37
+    cut_sentences: bool = False
 
     def __post_init__(self) -> None:
         SearchConfig(k=self.passages, mode=self.mode)

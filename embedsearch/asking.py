@@ -1,4 +1,4 @@
-"""From a question to an answer: retrieve, read, quote, and check what is quoted."""
+"""From a question to an answer: retrieve, read, then quote or let a language model write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from embedsearch.retrieval import SearchConfig
 from embedsearch.searching import Searcher
 from embedsearch.store import documents as store
 from embedsearch.store.filters import Where
+from embedsearch.timing import Stages
 from embedsearch.types import Hit
+from embedsearch.writing import Writing, write_answers
 
 
 class Asker:
@@ -26,27 +28,33 @@ class Asker:
         self._reader: Reader | None = None
 
     def ask(
-        self, questions: Sequence[str], config: AnswerConfig, where: Where | None
+        self,
+        questions: Sequence[str],
+        config: AnswerConfig,
+        where: Where | None,
+        writing: Writing | None,
     ) -> list[Answer]:
-        """The answer to each question, out of the sentences of the passages found for it."""
-        began = time.perf_counter()
+        """The answer to each question: written, or without a language model quoted."""
+        stages = Stages()
         search = SearchConfig(k=config.passages, mode=config.mode, by="chunk")
-        found = self._searcher.search(questions, search, where)
-        searching = (time.perf_counter() - began) / max(len(questions), 1)
+        found = self._searcher.search(questions, search, where, stages)
+        if writing is not None:
+            return write_answers(questions, found, writing, config, self._stands, stages)
+        seconds = {stage: taken / len(questions) for stage, taken in stages.seconds.items()}
         return [
-            self._quote(question, hits, config, searching)
+            self._quote(question, hits, config, seconds)
             for question, hits in zip(questions, found, strict=True)
         ]
 
     def _quote(
-        self, question: str, hits: Sequence[Hit], config: AnswerConfig, searching: float
+        self, question: str, hits: Sequence[Hit], config: AnswerConfig, searching: dict[str, float]
     ) -> Answer:
         began = time.perf_counter()
         ranked = self._read(question, hits) if hits else []
         citations = []
         if ranked and ranked[0].support >= config.least_support:
             citations = self._citations(quotes(ranked, config.sentences))
-        seconds = {"search": searching, "reading": time.perf_counter() - began}
+        seconds = {**searching, "reading": time.perf_counter() - began}
         return Answer(
             text=" ".join(f"{_one_line(c.text)} {c.marker}" for c in citations) or NO_ANSWER,
             citations=tuple(citations),

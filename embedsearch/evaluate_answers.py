@@ -14,12 +14,15 @@ from typing import Any
 from embedsearch.answers import Answer, AnswerConfig
 from embedsearch.collection import Collection
 from embedsearch.evaluate import collection_home, fill
+from embedsearch.generation import GenerationConfig, LanguageModel
 from embedsearch.models import Compute
 from embedsearch.squad import Question, read_squad
 from embedsearch.types import SILENT, Encoder, Progress
 
 BATCH = 32
 """Questions encoded together."""
+WRITTEN_BATCH = 8
+"""Questions that a language model answers together."""
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -65,6 +68,8 @@ def evaluate_answers(
     model: str | Encoder | None = None,
     compute: Compute | None = None,
     db: str | Path | None = None,
+    generator: LanguageModel | None = None,
+    generation: GenerationConfig | None = None,
     progress: Progress = SILENT,
 ) -> AnswerEvaluation:
     """Indexes the paragraphs of a file in SQuAD's layout, asks its questions, scores the answers.
@@ -73,6 +78,7 @@ def evaluate_answers(
         model, compute: as for `Collection.open`.
         db: folder of the collection, kept for the next evaluation, which then embeds nothing
             again. None: a temporary one.
+        generator, generation: as for `Collection.ask`.
 
     Raises:
         NotFoundError: there is no such file.
@@ -91,9 +97,15 @@ def evaluate_answers(
         ids = {document.id for document in found.documents}
         fill(collection, found.documents, str(file), progress, ids=ids)
         progress.start("Asking", len(found.questions), "questions")
-        for start in range(0, len(found.questions), BATCH):
-            batch = found.questions[start : start + BATCH]
-            answers = collection.ask_batch([question.text for question in batch], config=config)
+        size = BATCH if generator is None else WRITTEN_BATCH
+        for start in range(0, len(found.questions), size):
+            batch = found.questions[start : start + size]
+            answers = collection.ask_batch(
+                [question.text for question in batch],
+                generator=generator,
+                config=config,
+                generation=generation,
+            )
             for question, answer in zip(batch, answers, strict=True):
                 tally.add(question, answer)
             progress.advance(len(batch))

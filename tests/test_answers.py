@@ -52,7 +52,7 @@ def test_the_sentence_that_answers_is_quoted(collection, question, document, sen
     assert answer.plain_text == sentence
     assert (answer.generator, answer.abstained) == (EXTRACTIVE, False)
     assert answer.hits[0].document_id == document
-    assert list(answer.usage.seconds) == ["search", "reading"]
+    assert list(answer.usage.seconds) == ["query_vector", "search", "reading"]
 
 
 @pytest.mark.parametrize("sentences", [1, 2, 3, 20])

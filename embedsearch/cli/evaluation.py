@@ -10,12 +10,20 @@ import typer
 from embedsearch.answers import AnswerConfig
 from embedsearch.cli.asking import LeastSupport, Passages, Sentences
 from embedsearch.cli.comparison_output import print_evaluations
+from embedsearch.cli.decoding import (
+    Llm,
+    LlmModel,
+    MaxNewTokens,
+    generation_config,
+    refuse_decoding,
+)
 from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Device, Engine, Json, Model, Tokenizers
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
 from embedsearch.evaluate_answers import AnswerEvaluation, evaluate_answers
+from embedsearch.language_models import LanguageModelConfig, load_language_model
 from embedsearch.models import Compute
 from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
 from embedsearch.types import Mode
@@ -146,6 +154,9 @@ def answers(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Paragraphs and questions in SQuAD's layout.")
     ],
+    llm: Llm = LanguageModelConfig.llm,
+    llm_model: LlmModel = LanguageModelConfig.model,
+    max_new_tokens: MaxNewTokens = None,
     passages: Passages = AnswerConfig.passages,
     mode: Annotated[
         Mode, typer.Option(help="Find passages by meaning, by words, or by both.")
@@ -168,10 +179,17 @@ def answers(
     config = AnswerConfig(
         passages=passages, mode=mode, sentences=sentences, least_support=least_support
     )
+    wanted = LanguageModelConfig(llm=llm, model=llm_model, device=device)
+    generation = generation_config(max_new_tokens=max_new_tokens)
     with TerminalProgress() as progress:
+        generator = load_language_model(wanted, progress=progress)
+        if generator is None:
+            refuse_decoding(max_new_tokens=max_new_tokens)
         found = evaluate_answers(
             file,
             config,
+            generator=generator,
+            generation=generation if generator else None,
             model=model,
             compute=Compute(engine=engine, device=device),
             db=db,

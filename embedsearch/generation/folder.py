@@ -25,10 +25,21 @@ def find_model(model: str | Path) -> Path:
         return path.resolve()
     if isinstance(model, Path) or not is_hub_id(model) or path.exists():
         raise NotFoundError(f"there is no folder of a language model {str(model)!r}")
-    here = cached(model)
-    if here is not None and (here / CONFIG).is_file() and any(here.glob("*.safetensors")):
+    here = _cached(model)
+    if here is not None:
         return here
     return fetch(model, called=f"the language model {model!r}", allow=_FILES, by_hand=_BY_HAND)
+
+
+def at_hand(model: str) -> bool:
+    """Whether a model is a folder, or in the hub's cache, so that nothing would be fetched."""
+    return Path(model).expanduser().is_dir() or (is_hub_id(model) and _cached(model) is not None)
+
+
+def _cached(model: str) -> Path | None:
+    here = cached(model)
+    whole = here is not None and (here / CONFIG).is_file() and any(here.glob("*.safetensors"))
+    return here if whole else None
 
 
 def check_causal(folder: Path) -> None:

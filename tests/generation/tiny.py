@@ -18,7 +18,9 @@ CHAT = (
 _MERGES = [("t", "h"), ("th", "e"), ("i", "n"), ("a", "n"), ("Ġ", "the"), ("Ġ", "c"), ("a", "t")]
 
 
-def make_tiny_lm(folder: Path, *, seed: int = 0, chat: bool = False) -> Path:
+def make_tiny_lm(
+    folder: Path, *, seed: int = 0, chat: bool = False, context: int = CONTEXT
+) -> Path:
     """Writes a Llama of two layers with a byte-level BPE into `folder` and returns it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -45,7 +47,7 @@ def make_tiny_lm(folder: Path, *, seed: int = 0, chat: bool = False) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=context,
         bos_token_id=None,
         eos_token_id=tokenizer.token_to_id(END),
         initializer_range=0.3,  # so that the logits differ clearly
