@@ -10,6 +10,7 @@ from embedsearch import __version__
 from embedsearch.cli import (
     asking,
     evaluation,
+    lm_training,
     managing,
     searching,
     static,
@@ -57,5 +58,6 @@ train = typer.Typer(
 app.add_typer(train, name="train")
 training.register(train)
 static.register(train)
+lm_training.register(train)
 words.register(app, train, evaluation.register(app))
 tokenizing.register(app)

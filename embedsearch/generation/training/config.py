@@ -16,11 +16,13 @@ class LMTrainingConfig:
     """How a language model learns to give responses to prompts.
 
     Examples are packed into rows of `max_tokens`, `rows_per_step` of which make a step of the
-    optimizer (AdamW). The learning rate rises over `warmup_steps`, then falls to 0. `lora` trains
-    low-rank updates of every linear layer, of `lora_rank` and scaled by `lora_alpha` over the rank
-    (Hu et al., "LoRA", 2021), which are merged into the weights at the end; `full` trains all
-    weights, with `freeze_embeddings` all but the input embedding. With new tokens, their rows learn
-    alone for `frozen_steps`. After every `checkpoint_steps` the state is saved.
+    optimizer (AdamW). The loss is that of the responses; with `prompt_weight` the tokens of prompts
+    count too, by this weight, which helps a new model that has yet to learn the language. The
+    learning rate rises over `warmup_steps`, then falls to 0. `lora` trains low-rank updates of
+    every linear layer, of `lora_rank` and scaled by `lora_alpha` over the rank (Hu et al., "LoRA",
+    2021), which are merged into the weights at the end; `full` trains all weights, with
+    `freeze_embeddings` all but the input embedding. With new tokens, their rows learn alone for
+    `frozen_steps`. After every `checkpoint_steps` the state is saved.
     """
 
     epochs: int = 3
@@ -28,6 +30,7 @@ class LMTrainingConfig:
     rows_per_step: int = 8
     learning_rate: float = 2e-4
     weight_decay: float = 0.01
+    prompt_weight: float = 0.0
     warmup_steps: int = 20
     method: Method = "full"
     lora_rank: int = 16
@@ -53,6 +56,7 @@ class LMTrainingConfig:
             check_whole(name, getattr(self, name), least.get(name, 1))
         _check_number("learning_rate", self.learning_rate, above=True)
         _check_number("weight_decay", self.weight_decay, above=False)
+        _check_number("prompt_weight", self.prompt_weight, above=False)
         if self.method not in get_args(Method):
             raise InputError(f"method must be full or lora, not {self.method!r}")
         if self.method == "lora" and (self.freeze_embeddings or self.frozen_steps):

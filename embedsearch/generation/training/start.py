@@ -10,7 +10,7 @@ from typing import Any
 
 from embedsearch.errors import InputError, ModelError
 from embedsearch.generation.folder import check_causal, end_tokens, find_model, has_chat_template
-from embedsearch.generation.loading import load_weights
+from embedsearch.generation.loading import load_weights, quiet
 from embedsearch.generation.training.config import ArchitectureConfig
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.tuning.embeddings import check_vocabulary, resize_embeddings
@@ -107,7 +107,8 @@ def save_model(start: Start, model: Any, folder: Path) -> None:
     settings.dtype = "float32"
     model.generation_config = transformers.GenerationConfig(eos_token_id=start.end)
     try:
-        model.save_pretrained(folder)
+        with quiet():
+            model.save_pretrained(folder)
     except OSError as error:
         raise ModelError(f"cannot write to {folder}: {error.strerror or error}") from None
     start.tokenizer.save(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,11 +43,13 @@ def prepare(model: Any, config: LMTrainingConfig) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return peft.get_peft_model(model, settings)
+    with warnings.catch_warnings():  # peft asks transformers by a name that is out of use
+        warnings.simplefilter("ignore", FutureWarning)
+        return peft.get_peft_model(model, settings)
 
 
-def row_loss(model: Any, row: Row) -> tuple[torch.Tensor, int]:
-    """The summed cross-entropy of the responses of a row, and how many tokens they are.
+def row_loss(model: Any, row: Row, prompt_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The summed cross-entropy of the responses of a row, and of its prompts, those weighed.
 
     Positions begin anew with each example, by which transformers' masks tell that examples do not
     see one another.
@@ -56,23 +59,27 @@ def row_loss(model: Any, row: Row) -> tuple[torch.Tensor, int]:
     ids: list[int] = []
     positions: list[int] = []
     kept: list[int] = []
-    targets: list[int] = []
+    weights: list[float] = []
     for example in row:
-        kept += [len(ids) + place - 1 for place in range(example.answer, len(example.ids))]
-        targets += example.ids[example.answer :]
+        first = 1 if prompt_weight else example.answer
+        kept += range(len(ids) + first - 1, len(ids) + len(example.ids) - 1)
+        weights += [prompt_weight] * (example.answer - first) + [1.0] * example.learned
         positions += range(len(example.ids))
         ids += example.ids
     device = model.device
+    row_ids = torch.tensor([ids], device=device)
+    places = torch.tensor(kept, device=device)
     logits = model(
-        input_ids=torch.tensor([ids], device=device),
+        input_ids=row_ids,
         position_ids=torch.tensor([positions], device=device),
-        logits_to_keep=torch.tensor(kept, device=device),
+        logits_to_keep=places,
         use_cache=False,
     ).logits[0]
-    loss = torch.nn.functional.cross_entropy(
-        logits.float(), torch.tensor(targets, device=device), reduction="sum"
+    losses = torch.nn.functional.cross_entropy(
+        logits.float(), row_ids[0, places + 1], reduction="none"
     )
-    return loss, len(targets)
+    weight = torch.tensor(weights, device=device)
+    return losses[weight == 1].sum(), (losses * weight)[weight != 1].sum()
 
 
 @dataclass(kw_only=True)
@@ -157,8 +164,8 @@ class Trainer:
         rate: float,
         weights: dict[str, torch.nn.Parameter],
     ) -> None:
-        """One step of the optimizer; the loss is the mean over the tokens of all its rows. Nothing
-        is counted until it is done."""
+        """One step of the optimizer; the loss is the mean over the responses' tokens of its rows.
+        Nothing is counted until it is done."""
         import torch
 
         learned = sum(example.learned for row in rows for example in row)
@@ -166,8 +173,8 @@ class Trainer:
         optimizer.zero_grad(set_to_none=True)
         for row in rows:
             with self._precision():
-                loss, _ = row_loss(self.model, row)
-            (loss / learned).backward()  # type: ignore[no-untyped-call]
+                loss, of_prompts = row_loss(self.model, row, self.config.prompt_weight)
+            ((loss + of_prompts) / learned).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         if not total < float("inf"):
             raise ModelError(
