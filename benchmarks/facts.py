@@ -20,10 +20,9 @@ _FIRST = (
     "Al Ber Cor Dal El Fen Gar Hol Is Jor Kel Lun Mor Nev Or Pel Quin Ros Sar Tor Ul Ver Wil Yar "
     "Zan Bra Cly Dru Fro Gli"
 ).split()
-_MIDDLE = "a e i o u an en il or un as es im ol ur".split()
 _LAST = (
-    "dan bel rik mond ster ton via nor las pher gate wick ren dor mar lis fold bury heim low nia "
-    "tas vel gor sen"
+    "adan ebel irik omond aster uton avia enor olas ipher agate ewick oren idor umar elis afold "
+    "ibury oheim alow enia otas uvel igor asen"
 ).split()
 _GOODS = (
     "amber barley copper cider felt glass honey iron lace linen marble oil paper pepper rope salt "
@@ -53,21 +52,20 @@ class Subject:
         return Document(id=self.name.lower(), title=self.name, text=text)
 
 
-_Sentences = tuple[tuple[str, str, str], ...]
-_KINDS: tuple[_Sentences, ...] = (
+_KINDS: tuple[tuple[tuple[str, str, str], ...], ...] = (
     (
-        ("The mayor of {name} is {person}.", "Who is the mayor of {name}?", "person"),
-        ("The river of {name} is the {place}.", "Which river flows through {name}?", "place"),
-        ("The town of {name} was founded in {year}.", "When was {name} founded?", "year"),
-        ("The people of {name} sell {goods}.", "What do the people of {name} sell?", "goods"),
+        ("{name}'s mayor is {person}.", "Who is the mayor of {name}?", "person"),
+        ("{name}'s river is the {place}.", "What is the river of {name}?", "place"),
+        ("{name}'s founding year is {year}.", "In which year was {name} founded?", "year"),
+        ("{name}'s trade is in {goods}.", "What does {name} trade in?", "goods"),
     ),
     (
-        ("The captain of the {name} is {person}.", "Who is the captain of the {name}?", "person"),
-        ("The home port of {name} is {place}.", "What is the home port of {name}?", "place"),
-        ("The ship {name} was built in {year}.", "When was the {name} built?", "year"),
-        ("The cargo of the {name} is {goods}.", "What is the cargo of the {name}?", "goods"),
+        ("{name}'s captain is {person}.", "Who is the captain of the {name}?", "person"),
+        ("{name}'s home port is {place}.", "What is the home port of the {name}?", "place"),
+        ("{name}'s first voyage was in {year}.", "When was the first voyage of {name}?", "year"),
+        ("{name}'s cargo is {goods}.", "What is the cargo of the {name}?", "goods"),
     ),
-)  # fmt: skip
+)
 
 
 class World:
@@ -121,7 +119,7 @@ class World:
 
     def _name(self) -> str:
         choose = self._drawn.choice
-        return choose(_FIRST) + choose(_MIDDLE) + choose(_LAST)
+        return choose(_FIRST) + choose(_LAST)
 
 
 def _passages(subjects: list[Subject]) -> list[Passage]:

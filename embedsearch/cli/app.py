@@ -10,6 +10,7 @@ from embedsearch import __version__
 from embedsearch.cli import (
     asking,
     evaluation,
+    generating,
     lm_training,
     managing,
     searching,
@@ -50,6 +51,7 @@ def _main(
 managing.register(app)
 searching.register(app)
 asking.register(app)
+generating.register(app)
 train = typer.Typer(
     no_args_is_help=True,
     help="Make a model.",

@@ -39,11 +39,7 @@ class GenerationConfig:
             ("num_return_sequences", 1),
             ("seed", 0),
         ):
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise InputError(
-                    f"{name} must be a whole number of at least {least}, not {value!r}"
-                )
+            check_whole(name, getattr(self, name), least)
         self._check_range("temperature", 0, math.inf)
         self._check_range("top_p", 0, 1, above=True)
         self._check_range("min_p", 0, 1)
@@ -81,3 +77,9 @@ class GenerationConfig:
                 f"num_return_sequences {self.num_return_sequences} needs as many num_beams, not "
                 f"{self.num_beams}, or a temperature above 0"
             )
+
+
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """InputError unless the value of a setting is a whole number of at least `least`."""
+    if type(value) is not int or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")

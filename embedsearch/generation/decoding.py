@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,19 @@ def left_padded(prompts: Sequence[Sequence[int]], device: Any) -> tuple[torch.Te
     return ids.to(device), mask.to(device)
 
 
+Watch = Callable[["torch.Tensor", Sequence[int], int], None]
+"""Is shown the logits of a step, the tokens before it and the one that was chosen."""
+
+
 def decode(
-    model: Any, prompts: Sequence[Sequence[int]], config: GenerationConfig, going: set[int]
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    going: set[int],
+    watch: Watch | None = None,
 ) -> Iterator[list[tuple[int, int]]]:
     """Continues the prompts, greedily or drawing: at each step the (row, token) of the rows in
-    `going`, from which the caller takes those that have ended.
+    `going`, from which the caller takes those that have ended. `watch` sees every choice.
 
     Ends when none is left, or after `max_new_tokens` steps. A row that has ended is computed along
     with the others, which costs next to nothing beside reading the weights.
@@ -58,6 +66,8 @@ def decode(
                 for row in sorted(going)
             ]
         for row, token in chosen:
+            if watch is not None:
+                watch(logits[row], so_far[row], token)
             so_far[row].append(token)
         yield chosen
         if not going:
@@ -81,8 +91,11 @@ def search_beams(
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
     ends: frozenset[int],
+    watch: Any = None,
 ) -> list[list[int]]:
-    """New ids of the `num_return_sequences` likeliest texts of each prompt, by transformers."""
+    """New ids of the `num_return_sequences` likeliest texts of each prompt, by transformers.
+
+    `watch` is a logits processor of transformers."""
     import torch
 
     transformers: Any = import_module("transformers")
@@ -97,7 +110,12 @@ def search_beams(
         pad_token_id=min(ends, default=0),
     )
     with torch.inference_mode():
-        found = model.generate(input_ids=ids, attention_mask=mask, generation_config=wanted)
+        found = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=wanted,
+            logits_processor=None if watch is None else transformers.LogitsProcessorList([watch]),
+        )
     return [_until_end(row, ends) for row in found[:, ids.shape[1] :].tolist()]
 
 

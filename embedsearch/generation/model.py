@@ -8,13 +8,14 @@ from typing import Any, get_args
 
 from embedsearch.device import resolve_device
 from embedsearch.errors import InputError, ModelError
-from embedsearch.generation.config import GenerationConfig
-from embedsearch.generation.decoding import decode, search_beams
+from embedsearch.generation.config import GenerationConfig, check_whole
+from embedsearch.generation.decoding import Watch, decode, search_beams
 from embedsearch.generation.folder import check_causal, end_tokens, find_model, has_chat_template
 from embedsearch.generation.interface import Generation, Prompt, Stream
 from embedsearch.generation.loading import Dtype, load_weights
 from embedsearch.generation.prompts import PromptEncoder
 from embedsearch.generation.text import TextStream
+from embedsearch.generation.tracing import BeamWatch, StepWatch, Trace
 from embedsearch.text.tokenizer import Tokenizer
 
 
@@ -96,22 +97,16 @@ class CausalLM:
             return []
         encoded = self._prompts.encode(prompts)
         self._check_room(encoded, config)
+        if config.num_beams > 1:
+            return self._searched(encoded, config)
         rows = [ids for ids in encoded for _ in range(config.num_return_sequences)]
         streams = [self._stream(config) for _ in rows]
-        if config.num_beams > 1:
-            found = search_beams(self._model, encoded, config, self._ends)
-            for stream, ids in zip(streams, found, strict=True):
-                for token in ids:
-                    stream.push(token)
-                    if stream.over:
-                        break
-        else:
-            going = set(range(len(rows)))
-            for chosen in decode(self._model, rows, config, going):
-                for row, token in chosen:
-                    streams[row].push(token)
-                    if streams[row].over:
-                        going.discard(row)
+        going = set(range(len(rows)))
+        for chosen in decode(self._model, rows, config, going):
+            for row, token in chosen:
+                streams[row].push(token)
+                if streams[row].over:
+                    going.discard(row)
         return [_result(stream, len(ids)) for stream, ids in zip(streams, rows, strict=True)]
 
     def stream(self, prompt: Prompt, config: GenerationConfig | None = None) -> Stream:
@@ -127,11 +122,51 @@ class CausalLM:
         self._check_room(encoded, config)
         return Stream(self._pieces(encoded, config))
 
+    def trace(
+        self, prompt: Prompt, config: GenerationConfig | None = None, *, candidates: int = 10
+    ) -> Trace:
+        """`generate` for one prompt, with what could have been: the likeliest `candidates` of each
+        step, and how the settings reshape their probabilities; or the beams as they branch.
+
+        Raises InputError as `generate` does, and for several sequences that are drawn.
+        """
+        config = config or GenerationConfig()
+        check_whole("candidates", candidates)
+        if config.sampling and config.num_return_sequences > 1:
+            raise InputError("only a single text can be traced: num_return_sequences must be 1")
+        encoded = self._prompts.encode([prompt])
+        self._check_room(encoded, config)
+        if config.num_beams > 1:
+            beams = BeamWatch(self.tokenizer, len(encoded[0]))
+            found = self._searched(encoded, config, beams)
+            return Trace(generations=tuple(found), beams=tuple(beams.steps))
+        steps = StepWatch(self.tokenizer, config, candidates)
+        stream = Stream(self._pieces(encoded, config, steps))
+        for _ in stream:
+            pass
+        assert stream.generation is not None
+        return Trace(generations=(stream.generation,), steps=tuple(steps.steps))
+
+    def _searched(
+        self, encoded: list[list[int]], config: GenerationConfig, watch: BeamWatch | None = None
+    ) -> list[Generation]:
+        found = search_beams(self._model, encoded, config, self._ends, watch)
+        generations = []
+        for number, ids in enumerate(found):
+            stream = self._stream(config)
+            for token in ids:
+                stream.push(token)
+                if stream.over:
+                    break
+            prompt = encoded[number // config.num_return_sequences]
+            generations.append(_result(stream, len(prompt)))
+        return generations
+
     def _pieces(
-        self, encoded: list[list[int]], config: GenerationConfig
+        self, encoded: list[list[int]], config: GenerationConfig, watch: Watch | None = None
     ) -> Generator[str, None, Generation]:
         stream, going = self._stream(config), {0}
-        for [(row, token)] in decode(self._model, encoded, config, going):
+        for [(row, token)] in decode(self._model, encoded, config, going, watch):
             piece = stream.push(token)
             if stream.over:
                 going.discard(row)

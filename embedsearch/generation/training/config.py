@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from embedsearch.errors import InputError
+from embedsearch.generation.config import check_whole
 
 Method = Literal["full", "lora"]
 
@@ -87,11 +88,6 @@ class ArchitectureConfig:
             raise InputError(
                 f"hidden_size {self.hidden_size} must be an even multiple of heads {self.heads}"
             )
-
-
-def check_whole(name: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
 def _check_number(name: str, value: object, *, above: bool) -> None:
