@@ -72,7 +72,7 @@ def generate(
 ) -> int:
     """Continue a text with a language model, and see how each token is chosen.
 
-    Example: embedsearch generate "Once upon" --model my-model --show-probabilities
+    Example: embedsearch generate "Once upon" --model lm --show-probabilities
     """
     config = generation_config(
         max_new_tokens=max_new_tokens,
