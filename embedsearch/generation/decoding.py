@@ -61,10 +61,7 @@ def decode(
                 logits_to_keep=1,
             )
             cache, logits = out.past_key_values, out.logits[:, -1].float()
-            chosen = [
-                (row, choose(reshape(logits[row], so_far[row], config), generators[row]))
-                for row in sorted(going)
-            ]
+            chosen = _choose(logits, so_far, config, generators, sorted(going))
         for row, token in chosen:
             if watch is not None:
                 watch(logits[row], so_far[row], token)
@@ -75,6 +72,22 @@ def decode(
         ids = torch.tensor([[row[-1]] for row in so_far], device=model.device)
         mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=-1)
         positions = positions[:, -1:] + 1
+
+
+def _choose(
+    logits: torch.Tensor,
+    so_far: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    generators: Sequence[torch.Generator | None],
+    rows: Sequence[int],
+) -> list[tuple[int, int]]:
+    """(row, next token). *Shape*: logits (batch, vocab)."""
+    if not config.sampling and config.repetition_penalty == 1:
+        likeliest = logits.argmax(-1).tolist()  # all at once
+        return [(row, likeliest[row]) for row in rows]
+    return [
+        (row, choose(reshape(logits[row], so_far[row], config), generators[row])) for row in rows
+    ]
 
 
 def _generator(config: GenerationConfig, row: int) -> torch.Generator | None:
