@@ -54,16 +54,16 @@ class Subject:
 
 _KINDS: tuple[tuple[tuple[str, str, str], ...], ...] = (
     (
-        ("{name}'s mayor is {person}.", "Who is the mayor of {name}?", "person"),
-        ("{name}'s river is the {place}.", "What is the river of {name}?", "place"),
-        ("{name}'s founding year is {year}.", "In which year was {name} founded?", "year"),
-        ("{name}'s trade is in {goods}.", "What does {name} trade in?", "goods"),
+        ("The town {name} is led by {person}.", "Who leads the town {name}?", "person"),
+        ("The town {name} lies near {place}.", "What does the town {name} lie near?", "place"),
+        ("The town {name} dates from {year}.", "How old is the town {name}?", "year"),
+        ("The town {name} trades in {goods}.", "What does the town {name} trade in?", "goods"),
     ),
     (
-        ("{name}'s captain is {person}.", "Who is the captain of the {name}?", "person"),
-        ("{name}'s home port is {place}.", "What is the home port of the {name}?", "place"),
-        ("{name}'s first voyage was in {year}.", "When was the first voyage of {name}?", "year"),
-        ("{name}'s cargo is {goods}.", "What is the cargo of the {name}?", "goods"),
+        ("The ship {name} obeys {person}.", "Whom does the ship {name} obey?", "person"),
+        ("The ship {name} sails to {place}.", "Where does the ship {name} sail?", "place"),
+        ("The ship {name} was built around {year}.", "When was the ship {name} built?", "year"),
+        ("The ship {name} carries {goods}.", "What does the ship {name} carry?", "goods"),
     ),
 )
 
@@ -71,8 +71,11 @@ _KINDS: tuple[tuple[tuple[str, str, str], ...], ...] = (
 class World:
     """Draws subjects and what is asked about them; the same for the same seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, names: int = len(_FIRST) * len(_LAST)) -> None:
+        """`names` is how many different names there are at most."""
         self._drawn = random.Random(seed)
+        every = [first + last for first in _FIRST for last in _LAST]
+        self._names = random.Random(0).sample(every, k=names)
 
     def subjects(self, count: int) -> list[Subject]:
         """Subjects of different names."""
@@ -87,24 +90,28 @@ class World:
     def pairs(self, count: int, *, most_passages: int = 5) -> Iterator[dict[str, object]]:
         """Prompts as `ask` makes them, with the responses wanted, as objects for JSON lines.
 
-        In one of ten nothing answers.
+        Half of them ask for one fact, the others for all that is known of a subject: copying many
+        facts from their places is what teaches a new model soonest to copy one. In one of ten
+        nothing answers.
         """
         for _ in range(count):
             subjects = self.subjects(self._drawn.randint(2, most_passages + 1))
             asked, *others = subjects
-            fact, answered = self.question(asked), self._drawn.random() > 0.1
-            shown = others if not answered else [asked, *others[:-1]]
+            question, said = f"What is known about {asked.name}?", asked.document.text
+            if self._drawn.random() < 0.5:
+                fact = self.question(asked)
+                question, said = fact.question, fact.sentence
+            answered = self._drawn.random() > 0.1
+            shown = [asked, *others[:-1]] if answered else others
             self._drawn.shuffle(shown)
-            response = NO_ANSWER
-            if answered:
-                response = f"{fact.sentence} [{shown.index(asked) + 1}]"
-            yield {"prompt": prompt(fact.question, _passages(shown)), "response": response}
+            response = f"{said} [{shown.index(asked) + 1}]" if answered else NO_ANSWER
+            yield {"prompt": prompt(question, _passages(shown)), "response": response}
 
     def _subject(self, name: str) -> Subject:
         values = {
             "person": f"{self._name()} {self._name()}",
             "place": self._name(),
-            "year": str(self._drawn.randint(1000, 1999)),
+            "year": str(self._drawn.randint(1500, 1899)),
             "goods": self._drawn.choice(_GOODS),
         }
         facts = [
@@ -118,8 +125,7 @@ class World:
         return Subject(name=name, facts=tuple(self._drawn.sample(facts, k=len(facts))))
 
     def _name(self) -> str:
-        choose = self._drawn.choice
-        return choose(_FIRST) + choose(_LAST)
+        return self._drawn.choice(self._names)
 
 
 def _passages(subjects: list[Subject]) -> list[Passage]:
@@ -138,9 +144,12 @@ def _passages(subjects: list[Subject]) -> list[Passage]:
     return passages
 
 
-def write_pairs(path: Path, seed: int, count: int, *, most_passages: int = 5) -> Path:
+def write_pairs(
+    path: Path, seed: int, count: int, *, most_passages: int = 5, names: int | None = None
+) -> Path:
     """A file of JSON lines for `train lm`."""
+    world = World(seed) if names is None else World(seed, names=names)
     with path.open("w", encoding="utf-8") as file:
-        for pair in World(seed).pairs(count, most_passages=most_passages):
+        for pair in world.pairs(count, most_passages=most_passages):
             file.write(json.dumps(pair) + "\n")
     return path

@@ -138,11 +138,13 @@ def ask(
             generation=generation if generator else None,
             on_text=_show_piece() if generator and not as_json else None,
         )
-    _tell(answer)
     if as_json:
+        _tell(answer)
         print_json(answer_json(answer))
     else:
-        _print_answer(answer, shown=generator is not None)
+        _print_text(answer, shown=generator is not None)
+        _tell(answer)
+        _print_sources(answer)
     if any(problem.kind == "server" for problem in answer.problems):
         return WRONG_USE
     return NOTHING_FOUND if answer.abstained else DONE
@@ -173,7 +175,6 @@ def _tell(answer: Answer) -> None:
         "length": "the answer was cut off: {}; --max-new-tokens sets how many",
         "server": "the answer is not whole: {}",
     }
-    print(file=sys.stderr)
     for problem in answer.problems:
         remark(told[problem.kind].format(problem.text))
     seconds = answer.usage.seconds
@@ -209,16 +210,17 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _print_answer(answer: Answer, *, shown: bool) -> None:
-    """The answer, unless it was shown as it came, and its sources."""
+def _print_text(answer: Answer, *, shown: bool) -> None:
+    """The text, or the end of its line where it was shown as it came."""
+    came = shown and answer.usage.completion_tokens > 0
+    print("" if came else plain_lines(answer.text), flush=True)
+
+
+def _print_sources(answer: Answer) -> None:
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False)
-    if not shown or not answer.usage.completion_tokens:
-        console.print(Text(plain(answer.text)))
-    elif shown:
-        console.print()
     titles = {hit.document_id: hit.title for hit in answer.hits}
     if answer.citations:
         console.print()

@@ -87,6 +87,7 @@ def start_anew(
         num_attention_heads=architecture.heads,
         max_position_embeddings=architecture.context,
         tie_word_embeddings=True,
+        initializer_range=architecture.hidden_size**-0.5,
         bos_token_id=None,
         eos_token_id=end,
         pad_token_id=None,
