@@ -32,44 +32,28 @@ _GOODS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """A sentence of a document, a question that it answers, and what the answer comes down to."""
+    """A document of one sentence, a question that it answers, and what the answer comes down to."""
 
+    name: str
     sentence: str
     question: str
     value: str
 
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """Something that a document is about."""
-
-    name: str
-    facts: tuple[Fact, ...]
-
     @property
     def document(self) -> Document:
-        text = " ".join(fact.sentence for fact in self.facts)
-        return Document(id=self.name.lower(), title=self.name, text=text)
+        return Document(id=self.name.lower(), text=self.sentence)
 
 
-_KINDS: tuple[tuple[tuple[str, str, str], ...], ...] = (
-    (
-        ("The town {name} is led by {person}.", "Who leads the town {name}?", "person"),
-        ("The town {name} lies near {place}.", "What does the town {name} lie near?", "place"),
-        ("The town {name} dates from {year}.", "How old is the town {name}?", "year"),
-        ("The town {name} trades in {goods}.", "What does the town {name} trade in?", "goods"),
-    ),
-    (
-        ("The ship {name} obeys {person}.", "Whom does the ship {name} obey?", "person"),
-        ("The ship {name} sails to {place}.", "Where does the ship {name} sail?", "place"),
-        ("The ship {name} was built around {year}.", "When was the ship {name} built?", "year"),
-        ("The ship {name} carries {goods}.", "What does the ship {name} carry?", "goods"),
-    ),
+_SENTENCES = (
+    ("The leader of {name} is {person}.", "Who is the leader of {name}?", "person"),
+    ("The river of {name} is {place}.", "What is the river of {name}?", "place"),
+    ("The first year of {name} is {year}.", "What is the first year of {name}?", "year"),
+    ("The trade of {name} is {goods}.", "What is the trade of {name}?", "goods"),
 )
 
 
 class World:
-    """Draws subjects and what is asked about them; the same for the same seed."""
+    """Draws facts about things of different names; the same for the same seed."""
 
     def __init__(self, seed: int, *, names: int = len(_FIRST) * len(_LAST)) -> None:
         """`names` is how many different names there are at most."""
@@ -77,60 +61,45 @@ class World:
         every = [first + last for first in _FIRST for last in _LAST]
         self._names = random.Random(0).sample(every, k=names)
 
-    def subjects(self, count: int) -> list[Subject]:
-        """Subjects of different names."""
-        names: dict[str, None] = {}
-        while len(names) < count:
-            names[self._name()] = None
-        return [self._subject(name) for name in names]
+    def facts(self, count: int) -> list[Fact]:
+        """Facts about as many things."""
+        return [self._fact(name) for name in self._drawn.sample(self._names, k=count)]
 
-    def question(self, subject: Subject) -> Fact:
-        return self._drawn.choice(subject.facts)
-
-    def pairs(self, count: int, *, most_passages: int = 5) -> Iterator[dict[str, object]]:
+    def pairs(self, count: int, *, most_passages: int = 4) -> Iterator[dict[str, object]]:
         """Prompts as `ask` makes them, with the responses wanted, as objects for JSON lines.
 
-        Half of them ask for one fact, the others for all that is known of a subject: copying many
-        facts from their places is what teaches a new model soonest to copy one. In one of ten
-        nothing answers.
+        In one of ten nothing answers.
         """
         for _ in range(count):
-            subjects = self.subjects(self._drawn.randint(2, most_passages + 1))
-            asked, *others = subjects
-            question, said = f"What is known about {asked.name}?", asked.document.text
-            if self._drawn.random() < 0.5:
-                fact = self.question(asked)
-                question, said = fact.question, fact.sentence
+            asked, *others = self.facts(self._drawn.randint(2, most_passages + 1))
             answered = self._drawn.random() > 0.1
             shown = [asked, *others[:-1]] if answered else others
             self._drawn.shuffle(shown)
-            response = f"{said} [{shown.index(asked) + 1}]" if answered else NO_ANSWER
-            yield {"prompt": prompt(question, _passages(shown)), "response": response}
+            response = NO_ANSWER
+            if answered:
+                response = f"{asked.sentence} [{shown.index(asked) + 1}]"
+            yield {"prompt": prompt(asked.question, _passages(shown)), "response": response}
 
-    def _subject(self, name: str) -> Subject:
+    def _fact(self, name: str) -> Fact:
+        choose = self._drawn.choice
         values = {
-            "person": f"{self._name()} {self._name()}",
-            "place": self._name(),
+            "person": f"{choose(self._names)} {choose(self._names)}",
+            "place": choose(self._names),
             "year": str(self._drawn.randint(1500, 1899)),
-            "goods": self._drawn.choice(_GOODS),
+            "goods": choose(_GOODS),
         }
-        facts = [
-            Fact(
-                sentence=sentence.format(name=name, **values),
-                question=question.format(name=name),
-                value=values[kind],
-            )
-            for sentence, question, kind in self._drawn.choice(_KINDS)
-        ]
-        return Subject(name=name, facts=tuple(self._drawn.sample(facts, k=len(facts))))
-
-    def _name(self) -> str:
-        return self._drawn.choice(self._names)
+        sentence, question, kind = choose(_SENTENCES)
+        return Fact(
+            name=name,
+            sentence=sentence.format(name=name, **values),
+            question=question.format(name=name),
+            value=values[kind],
+        )
 
 
-def _passages(subjects: list[Subject]) -> list[Passage]:
+def _passages(facts: list[Fact]) -> list[Passage]:
     passages = []
-    for number, document in enumerate((subject.document for subject in subjects), start=1):
+    for number, document in enumerate((fact.document for fact in facts), start=1):
         hit = Hit(
             rank=number,
             document_id=document.id,
@@ -138,14 +107,13 @@ def _passages(subjects: list[Subject]) -> list[Passage]:
             text=document.text,
             start=0,
             end=len(document.text),
-            title=document.title,
         )
         passages.append(Passage(number=number, hit=hit, start=0, end=hit.end))
     return passages
 
 
 def write_pairs(
-    path: Path, seed: int, count: int, *, most_passages: int = 5, names: int | None = None
+    path: Path, seed: int, count: int, *, most_passages: int = 4, names: int | None = None
 ) -> Path:
     """A file of JSON lines for `train lm`."""
     world = World(seed) if names is None else World(seed, names=names)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from common import Bar, parser, report, tell
-from facts import Fact, Subject, World, write_pairs
+from facts import Fact, World, write_pairs
 
 from embedsearch.answers import Answer, AnswerConfig
 from embedsearch.collection import Collection
@@ -37,8 +37,10 @@ TEMPLATE = (
     "{% endif %}{% endfor %}{{ '\\nAnswer: ' }}"
 )
 PASSAGES = 4
-LEARNED, ASKED, UNKNOWN = 1, 2, 3
-"""Seeds of the facts: learned from; asked about; asked about, but not in the collection."""
+NAMES = 200
+"""Different names in the world; facts about them are drawn anew for every pair and question."""
+LEARNED, ASKED = 1, 2
+"""Seeds of the facts that are learned from and of those that are asked about."""
 
 
 class Told:
@@ -85,7 +87,7 @@ def train(folder: Path, options: argparse.Namespace) -> LMTrainingReport:
     """A new model that learned from pairs about one set of facts."""
     with tempfile.TemporaryDirectory() as home:
         file = write_pairs(
-            Path(home, "pairs.jsonl"), LEARNED, options.pairs, most_passages=PASSAGES
+            Path(home, "pairs.jsonl"), LEARNED, options.pairs, most_passages=PASSAGES, names=NAMES
         )
         pairs = read_pairs([file]).pairs
     texts = (str(pair.prompt[-1]["content"]) for pair in pairs[:5000])  # type: ignore[index]
@@ -106,23 +108,18 @@ def train(folder: Path, options: argparse.Namespace) -> LMTrainingReport:
 
 
 def ask_all(lm: CausalLM, db: Path, count: int) -> dict[str, float]:
-    """Parts of the questions about facts of a collection, and about others."""
-    world = World(ASKED)
-    subjects = world.subjects(count)
-    asked = [(subject, world.question(subject)) for subject in subjects]
-    known = {subject.name for subject in subjects}
-    others = [s for s in World(UNKNOWN).subjects(count // 4) if s.name not in known]
+    """Parts of the questions about facts of a collection, and about things that are not there."""
+    facts = World(ASKED, names=NAMES).facts(2 * count)
+    known, unknown = facts[:count], facts[count:]
     tally: Counter[str] = Counter()
     with Collection.open(db) as collection:
-        collection.upsert(subject.document for subject in subjects)
-        for (subject, fact), answer in zip(
-            asked, _answers(collection, lm, [fact for _, fact in asked]), strict=True
-        ):
-            tally.update(_judged(subject, fact, answer))
-        unknown = _answers(collection, lm, [world.question(subject) for subject in others])
+        collection.upsert(fact.document for fact in known)
+        for fact, answer in zip(known, _answers(collection, lm, known), strict=True):
+            tally.update(_judged(fact, answer))
+        silent = sum(answer.abstained for answer in _answers(collection, lm, unknown))
     return {
         **{name: tally[name] / count for name in ("right", "value", "cited", "found", "sound")},
-        "abstained_where_unknown": sum(a.abstained for a in unknown) / max(len(unknown), 1),
+        "abstained_where_unknown": silent / count,
     }
 
 
@@ -137,9 +134,9 @@ def _answers(collection: Collection, lm: CausalLM, facts: list[Fact]) -> list[An
     return answers
 
 
-def _judged(subject: Subject, fact: Fact, answer: Answer) -> dict[str, int]:
+def _judged(fact: Fact, answer: Answer) -> dict[str, int]:
     """`right`: the value stands in the answer, and every citation is of the right passage."""
-    gold = subject.document.id
+    gold = fact.document.id
     value = fact.value in answer.text
     cited = bool(answer.citations) and {c.document_id for c in answer.citations} == {gold}
     return {
@@ -161,7 +158,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("--layers", type=int, default=4)
     options.add_argument("--heads", type=int, default=6)
     options.add_argument("--learning-rate", type=float, default=3e-3)
-    options.add_argument("--questions", type=int, default=200)
+    options.add_argument("--questions", type=int, default=100)
     options.add_argument("--model", type=Path, metavar="DIR", help="one that was trained before")
     return options.parse_args()
 

@@ -28,7 +28,7 @@ TEMPLATE = (
     "{% for message in messages %}{% if message.role == 'user' %}{{ message.content }}"
     "{% endif %}{% endfor %}{{ '\nAnswer: ' }}"
 )
-QUESTIONS = 40
+QUESTIONS, NAMES = 30, 40
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def lm(tmp_path_factory, facts):
     """A model with a tokenizer of its own, trained from nothing."""
     home = tmp_path_factory.mktemp("learned")
     pairs = read_pairs(
-        [facts.write_pairs(home / "pairs.jsonl", 1, 3000, most_passages=2, names=40)]
+        [facts.write_pairs(home / "pairs.jsonl", 1, 3000, most_passages=2, names=NAMES)]
     ).pairs
     texts = (pair.prompt[-1]["content"] for pair in pairs)
     tokenizer = Tokenizer.train(texts, kind="byte-bpe", vocab_size=800)
@@ -63,13 +63,10 @@ def lm(tmp_path_factory, facts):
 
 @pytest.mark.slow
 def test_facts_that_were_never_seen_are_answered_with_their_source(tmp_path, facts, lm):
-    world = facts.World(2, names=40)
-    subjects = world.subjects(QUESTIONS)
-    asked = [(subject, world.question(subject)) for subject in subjects]
-    right = 0
+    asked, right = facts.World(2, names=NAMES).facts(QUESTIONS), 0
     with Collection.open(tmp_path / "facts.es", model=FakeEncoder()) as collection:
-        collection.upsert(subject.document for subject in subjects)
-        for subject, fact in asked:
+        collection.upsert(fact.document for fact in asked)
+        for fact in asked:
             answer = collection.ask(
                 fact.question,
                 generator=lm,
@@ -77,7 +74,7 @@ def test_facts_that_were_never_seen_are_answered_with_their_source(tmp_path, fac
                 generation=GenerationConfig(max_new_tokens=32),
             )
             cited = {citation.document_id for citation in answer.citations}
-            right += fact.value in answer.text and cited == {subject.document.id}
+            right += fact.value in answer.text and cited == {fact.document.id}
             for citation in answer.citations:
                 text = collection.get(citation.document_id).text
                 assert text[citation.start : citation.end] == citation.text
