@@ -36,8 +36,8 @@ TEMPLATE = (
     "{% for message in messages %}{% if message.role == 'user' %}{{ message.content }}"
     "{% endif %}{% endfor %}{{ '\\nAnswer: ' }}"
 )
-PASSAGES = 4
-NAMES = 200
+PASSAGES = 3
+NAMES = 80
 """Different names in the world; facts about them are drawn anew for every pair and question."""
 LEARNED, ASKED = 1, 2
 """Seeds of the facts that are learned from and of those that are asked about."""
@@ -62,7 +62,7 @@ class Told:
 def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory() as home:
-        folder = options.model or Path(home, "model")
+        folder = options.model or options.keep or Path(home, "model")
         trained = None if options.model else train(folder, options)
         found = ask_all(CausalLM.load(folder), Path(home, "facts.es"), options.questions)
     results: dict[str, Any] = {"answers": found}
@@ -93,14 +93,13 @@ def train(folder: Path, options: argparse.Namespace) -> LMTrainingReport:
     texts = (str(pair.prompt[-1]["content"]) for pair in pairs[:5000])  # type: ignore[index]
     tokenizer = Tokenizer.train(texts, kind="byte-bpe", vocab_size=options.vocab_size)
     architecture = ArchitectureConfig(
-        hidden_size=options.hidden_size, layers=options.layers, heads=options.heads, context=1024
+        hidden_size=options.hidden_size, layers=options.layers, heads=options.heads, context=512
     )
     config = LMTrainingConfig(
         epochs=options.epochs,
-        max_tokens=512,
+        max_tokens=256,
         rows_per_step=options.rows,
         learning_rate=options.learning_rate,
-        prompt_weight=0.3,
         warmup_steps=40,
     )
     start = start_anew(tokenizer, architecture, chat_template=TEMPLATE)
@@ -150,16 +149,17 @@ def _judged(fact: Fact, answer: Answer) -> dict[str, int]:
 
 def _options() -> argparse.Namespace:
     options = parser(__doc__ or "")
-    options.add_argument("--pairs", type=int, default=20_000)
-    options.add_argument("--epochs", type=int, default=2)
-    options.add_argument("--rows", type=int, default=4, help="rows of 512 tokens a step")
-    options.add_argument("--vocab-size", type=int, default=600)
-    options.add_argument("--hidden-size", type=int, default=192)
-    options.add_argument("--layers", type=int, default=4)
-    options.add_argument("--heads", type=int, default=6)
-    options.add_argument("--learning-rate", type=float, default=3e-3)
-    options.add_argument("--questions", type=int, default=100)
+    options.add_argument("--pairs", type=int, default=16_000)
+    options.add_argument("--epochs", type=int, default=4)
+    options.add_argument("--rows", type=int, default=4, help="rows of 256 tokens a step")
+    options.add_argument("--vocab-size", type=int, default=800)
+    options.add_argument("--hidden-size", type=int, default=64)
+    options.add_argument("--layers", type=int, default=2)
+    options.add_argument("--heads", type=int, default=4)
+    options.add_argument("--learning-rate", type=float, default=4e-3)
+    options.add_argument("--questions", type=int, default=40)
     options.add_argument("--model", type=Path, metavar="DIR", help="one that was trained before")
+    options.add_argument("--keep", type=Path, metavar="DIR", help="write the model here")
     return options.parse_args()
 
 
