@@ -16,10 +16,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embedsearch.answers import Answer, AnswerConfig, Citation, Problem, Usage
     from embedsearch.collection import Collection
     from embedsearch.encoder import SentenceEncoder
     from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
+    from embedsearch.generation import (
+        CausalLM,
+        Generation,
+        GenerationConfig,
+        LanguageModel,
+        ServerLimits,
+        ServerLM,
+    )
+    from embedsearch.generation.training import (
+        ArchitectureConfig,
+        LMTrainingConfig,
+        LMTrainingReport,
+        Pair,
+        read_pairs,
+        start_anew,
+        start_from,
+        train_lm,
+    )
     from embedsearch.index.config import IndexConfig
     from embedsearch.key_index import KeyIndex
     from embedsearch.plan import SyncConfig
@@ -52,22 +71,36 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answer": "answers",
+    "AnswerConfig": "answers",
+    "ArchitectureConfig": "generation.training",
+    "CausalLM": "generation",
     "Chunk": "types",
     "ChunkingConfig": "text.chunking",
+    "Citation": "answers",
     "Collection": "collection",
     "ComparisonConfig": "tokenizer_costs",
     "Document": "types",
     "EmbedSearchError": "errors",
     "Encoder": "types",
+    "Generation": "generation",
+    "GenerationConfig": "generation",
     "Hit": "types",
     "IndexConfig": "index.config",
     "Inspection": "text.inspection",
     "KeyIndex": "key_index",
     "KeyedVectors": "word2vec",
+    "LMTrainingConfig": "generation.training",
+    "LMTrainingReport": "generation.training",
+    "LanguageModel": "generation",
+    "Pair": "generation.training",
+    "Problem": "answers",
     "SentenceEncoder": "encoder",
     "Song": "songs",
     "SongConfig": "songs",
     "SongRecommender": "songs",
+    "ServerLM": "generation",
+    "ServerLimits": "generation",
     "StaticConfig": "encoder.static",
     "StaticReport": "encoder.static",
     "Status": "status",
@@ -78,6 +111,7 @@ _HOMES = {
     "TokenizerComparison": "tokenizer_costs",
     "TokenizerConfig": "text.training",
     "TokenizerEvaluationConfig": "tokenizer_evaluate",
+    "Usage": "answers",
     "Word2VecConfig": "word2vec",
     "compare_tokenizers": "tokenizer_compare",
     "compare_word": "tokens_to_vectors",
@@ -88,27 +122,45 @@ _HOMES = {
     "inspect_text": "text.inspection",
     "mine_terms": "text.terms",
     "read_playlists": "songs",
+    "read_pairs": "generation.training",
     "read_sequences": "word2vec",
     "read_songs": "songs",
     "resize_embeddings": "tuning.embeddings",
+    "start_anew": "generation.training",
+    "start_from": "generation.training",
     "token_vectors": "tokens_to_vectors",
+    "train_lm": "generation.training",
     "train_word2vec": "word2vec",
 }
 
 __all__ = [
+    "Answer",
+    "AnswerConfig",
+    "ArchitectureConfig",
+    "CausalLM",
     "Chunk",
     "ChunkingConfig",
+    "Citation",
     "Collection",
     "ComparisonConfig",
     "Document",
     "EmbedSearchError",
     "Encoder",
+    "Generation",
+    "GenerationConfig",
     "Hit",
     "IndexConfig",
     "Inspection",
     "KeyIndex",
     "KeyedVectors",
+    "LMTrainingConfig",
+    "LMTrainingReport",
+    "LanguageModel",
+    "Pair",
+    "Problem",
     "SentenceEncoder",
+    "ServerLM",
+    "ServerLimits",
     "Song",
     "SongConfig",
     "SongRecommender",
@@ -122,6 +174,7 @@ __all__ = [
     "TokenizerComparison",
     "TokenizerConfig",
     "TokenizerEvaluationConfig",
+    "Usage",
     "Word2VecConfig",
     "compare_tokenizers",
     "compare_word",
@@ -132,11 +185,15 @@ __all__ = [
     "inspect_text",
     "mine_terms",
     "open",
+    "read_pairs",
     "read_playlists",
     "read_sequences",
     "read_songs",
     "resize_embeddings",
+    "start_anew",
+    "start_from",
     "token_vectors",
+    "train_lm",
     "train_word2vec",
 ]
 

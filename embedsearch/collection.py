@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from sqlite_utils import Database
-
 from embedsearch.access import Access
+from embedsearch.answers import Answer, AnswerConfig
+from embedsearch.asking import Asker
 from embedsearch.errors import InputError
+from embedsearch.generation import GenerationConfig, LanguageModel
 from embedsearch.index import IndexConfig
-from embedsearch.indexing import ask_index, build_generation, tidy
-from embedsearch.ingest import Ingest
-from embedsearch.models import Compute, EncoderSlot, adopt_model, load_encoder, stored_model
-from embedsearch.plan import SyncConfig, plan_sync
-from embedsearch.reindex import stage, switch
+from embedsearch.models import Compute, EncoderSlot
+from embedsearch.plan import SyncConfig
 from embedsearch.retrieval import By, SearchConfig
 from embedsearch.searching import Searcher
-from embedsearch.status import Status, folder_size, read_status
+from embedsearch.status import Status, read_status
 from embedsearch.store import documents as store
-from embedsearch.store.erase import empty_log, erase
 from embedsearch.store.filters import Where
-from embedsearch.store.settings import Model, active_model, get_setting, put_setting
-from embedsearch.store.sources import drop_empty_sources, forget_documents
-from embedsearch.store.vectors import drop_unused_vectors
-from embedsearch.sync import Sync
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import SILENT, Document, Encoder, Hit, Mode, Progress, SyncReport
-from embedsearch.upsert import Upsert
+from embedsearch.writer import Writer
+from embedsearch.writing import Writing
 
 if TYPE_CHECKING:
     from embedsearch.encoder import EngineName
@@ -54,11 +46,11 @@ class Collection:
         chunking: ChunkingConfig | None = None,
         index: IndexConfig | None = None,
     ) -> None:
-        self._index = index
         self._access = access
         self._encoder = EncoderSlot(model, compute)
         self._searcher = Searcher(access, self._encoder)
-        self._chunking = chunking
+        self._asker = Asker(access, self._encoder, self._searcher)
+        self._writer = Writer(access, self._encoder, chunking, index)
 
     @classmethod
     def open(
@@ -99,7 +91,7 @@ class Collection:
         try:
             with access.reading() as db:
                 collection._encoder.check(db)
-                collection._stored_chunking(db)
+                collection._writer.chunking(db)
         except BaseException:
             access.close()
             raise
@@ -149,20 +141,7 @@ class Collection:
         Raises NotFoundError for a path that does not exist, before anything is done.
         """
         config = config or SyncConfig(glob=glob, prune=prune, dry_run=dry_run)
-        if isinstance(paths, (str, Path)):
-            raise InputError("paths must be a list of paths, not a single one")
-        began = time.perf_counter()
-        roots = [Path(path).expanduser() for path in paths]
-        with self._access.writing() as db:
-            plan = plan_sync(db, roots, config, base=self.folder.parent, exclude=self.folder)
-            if not config.dry_run:
-                self._ask_index(db)
-            ingest = self._ingest(db, progress, rehearsal=config.dry_run)
-            run = Sync(db=db, ingest=ingest, config=config, plan=plan)
-            run.run()
-            if not config.dry_run:
-                tidy(db, self.folder, orphans=bool(run.changed or run.removed), progress=progress)
-        return _report(run, ingest, began)
+        return self._writer.sync(paths, config, progress)
 
     def upsert(self, documents: Iterable[Document], *, progress: Progress = SILENT) -> SyncReport:
         """Puts documents in, each in place of the one with its id; unchanged ones cost nothing.
@@ -170,14 +149,7 @@ class Collection:
         An empty document is passed over and reported. Documents may come from a generator: memory
         stays flat, and what was committed stays when it fails.
         """
-        began = time.perf_counter()
-        with self._access.writing() as db:
-            self._ask_index(db)
-            ingest = self._ingest(db, progress)
-            run = Upsert(db=db, ingest=ingest)
-            run.run(documents)
-            tidy(db, self.folder, orphans=bool(run.changed), progress=progress)
-        return _report(run, ingest, began)
+        return self._writer.upsert(documents, progress)
 
     def delete(self, document_ids: Iterable[str]) -> int:
         """Deletes documents; returns how many there were.
@@ -185,17 +157,7 @@ class Collection:
         A file that is still there comes back with the next sync of its folder. `vacuum` erases
         what was deleted from the disk.
         """
-        ids = list(document_ids)
-        if isinstance(document_ids, str):
-            raise InputError("delete takes a list of ids, not a single string")
-        ids = [id_ for id_ in ids if store.can_be_id(id_)]
-        with self._access.writing() as db:
-            with db.atomic():
-                forget_documents(db, ids)
-                deleted = store.delete_documents(db, ids)
-                drop_empty_sources(db)
-            tidy(db, self.folder, orphans=bool(deleted))
-        return deleted
+        return self._writer.delete(document_ids)
 
     def reindex(
         self,
@@ -209,30 +171,7 @@ class Collection:
         The new chunks are built beside the old ones, which go on being searched; the switch is one
         transaction at the end. An interrupted run goes on where it stopped.
         """
-        began = time.perf_counter()
-        with self._access.writing() as db:
-            if model is None:
-                encoder = self._encoder.get(db)
-            else:
-                encoder = load_encoder(model, self._encoder.compute)
-            target = stored_model(db, encoder)
-            ask_index(db, self._index, target.dim)
-            ingest = Ingest(
-                db=db,
-                load=lambda: (encoder, target),
-                chunking=chunking or self._stored_chunking(db),
-                progress=progress,
-            )
-            stage(db, ingest, target)
-            switch(db, ingest, target)
-            build_generation(db, self.folder, target, progress)
-            documents = store.count(db, "documents")
-        if model is not None:
-            self._encoder.replace(encoder)
-        self._chunking = None
-        return SyncReport(
-            changed=documents, seconds=time.perf_counter() - began, **asdict(ingest.tally)
-        )
+        return self._writer.reindex(model, chunking, progress)
 
     def vacuum(self) -> int:
         """Erases what was deleted from the disk, and returns the bytes that became free.
@@ -241,16 +180,7 @@ class Collection:
         database and the index file are written anew, the write-ahead log is emptied. Raises
         StoreError when a reader holds the log at that moment.
         """
-        before = folder_size(self.folder)
-        with self._access.writing() as db:
-            with db.atomic():
-                drop_unused_vectors(db)
-            erase(db)
-            model = active_model(db)
-            if model:
-                build_generation(db, self.folder, model)
-                empty_log(db)
-        return before - folder_size(self.folder)
+        return self._writer.vacuum()
 
     # Searching
 
@@ -301,6 +231,44 @@ class Collection:
         """
         return self._searcher.similar(document_id, SearchConfig(k=k, mode="semantic"), where)
 
+    def ask(
+        self,
+        question: str,
+        *,
+        generator: LanguageModel | None = None,
+        where: Where | None = None,
+        config: AnswerConfig | None = None,
+        generation: GenerationConfig | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """Answers a question from what is here, and tells where each statement stands.
+
+        Every citation is compared with its document, character by character.
+
+        Args:
+            generator: the language model that writes the answer from the passages found, and how it
+                decodes: `generation`. None: the sentences that answer best are quoted.
+            on_text: is given the generator's text in pieces as they come, before it is checked.
+
+        Raises InputError and FingerprintError as `search` does; InputError when no passage fits
+        into the generator; ServerError when its server gives nothing.
+        """
+        writing = _writing(generator, generation, on_text)
+        return self._asker.ask([question], config or AnswerConfig(), where, writing)[0]
+
+    def ask_batch(
+        self,
+        questions: Sequence[str],
+        *,
+        generator: LanguageModel | None = None,
+        where: Where | None = None,
+        config: AnswerConfig | None = None,
+        generation: GenerationConfig | None = None,
+    ) -> list[Answer]:
+        """`ask` for several questions, which are encoded, and answered, together."""
+        writing = _writing(generator, generation, None)
+        return self._asker.ask(questions, config or AnswerConfig(), where, writing)
+
     # Looking things up
 
     def get(self, document_id: str) -> Document | None:
@@ -339,47 +307,14 @@ class Collection:
         with self._access.reading() as db:
             return self._encoder.get(db)
 
-    # Inside
 
-    def _ask_index(self, db: Database) -> None:
-        """Refuses an index that cannot be built before anything is done."""
-        if self._index is not None:
-            model = active_model(db) or self._encoder.get(db)
-            ask_index(db, self._index, model.dim)
-
-    def _ingest(self, db: Database, progress: Progress, *, rehearsal: bool = False) -> Ingest:
-        chunking = self._stored_chunking(db)
-
-        def load() -> tuple[Encoder, Model | None]:
-            encoder, model = self._encoder.get(db), active_model(db)
-            if model is None and not rehearsal:
-                with db.atomic():
-                    model = adopt_model(db, encoder)
-                    put_setting(db, "chunking", asdict(chunking))
-            return encoder, model
-
-        return Ingest(db=db, load=load, chunking=chunking, progress=progress, rehearsal=rehearsal)
-
-    def _stored_chunking(self, db: Database) -> ChunkingConfig:
-        stored = get_setting(db, "chunking")
-        if stored is None:
-            return self._chunking or ChunkingConfig()
-        config = ChunkingConfig(**stored)
-        if self._chunking not in (None, config):
-            raise InputError(
-                f"the documents in {self.folder} are cut by {config}, not by {self._chunking}; "
-                "reindex cuts them anew"
-            )
-        return config
-
-
-def _report(run: Sync | Upsert, ingest: Ingest, began: float) -> SyncReport:
-    return SyncReport(
-        added=run.added,
-        changed=run.changed,
-        removed=run.removed,
-        unchanged=run.unchanged,
-        skipped=tuple(run.skipped),
-        seconds=time.perf_counter() - began,
-        **asdict(ingest.tally),
-    )
+def _writing(
+    generator: LanguageModel | None,
+    generation: GenerationConfig | None,
+    on_text: Callable[[str], None] | None,
+) -> Writing | None:
+    if generator is None:
+        if generation is not None or on_text is not None:
+            raise InputError("generation and on_text need a generator: without one, text is quoted")
+        return None
+    return Writing(model=generator, config=generation or GenerationConfig(), on_text=on_text)

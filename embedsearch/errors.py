@@ -7,6 +7,7 @@
     ├── NotFoundError         LookupError       a path, document, collection or model is not there
     ├── ModelError            ValueError        a model that cannot be loaded or used
     │   └── FingerprintError  ValueError        vectors of one model, a query with another
+    ├── ServerError           ConnectionError   a language model's server fails
     ├── IndexFileError        ValueError        an index file that is damaged or of another kind
     ├── DependencyError       ImportError       an optional package that is needed and not installed
     ├── DeviceError           RuntimeError      a device that was asked for and is not there
@@ -46,6 +47,13 @@ class ModelError(EmbedSearchError, ValueError):
 
 class FingerprintError(ModelError):
     """Vectors were made by one model and another is in use."""
+
+
+class ServerError(EmbedSearchError, ConnectionError):
+    """A language model's server that cannot be reached, refuses, or breaks off.
+
+    A stream that breaks off has given its pieces before this is raised.
+    """
 
 
 class IndexFileError(EmbedSearchError, ValueError):

@@ -16,7 +16,7 @@ from embedsearch.errors import InputError, NotFoundError
 from embedsearch.models import Compute
 from embedsearch.retrieval import SearchConfig
 from embedsearch.text.chunking import ChunkingConfig
-from embedsearch.types import SILENT, Encoder, Mode, Progress
+from embedsearch.types import SILENT, Document, Encoder, Mode, Progress
 
 QUERY_BATCH = 64
 """Queries encoded together."""
@@ -103,19 +103,22 @@ def evaluate_search(
     _check_judgements(folder, {i: qrels[i] for i in judged}, corpus, progress)
     chunking = ChunkingConfig(whole_documents=config.whole_documents)
     with (
-        _home(db) as home,
+        collection_home(db) as home,
         Collection.open(
             home, model=model, engine=compute.engine, device=compute.device, chunking=chunking
         ) as collection,
     ):
-        _fill(collection, folder, corpus, progress)
+        documents = read_corpus(
+            folder, lambda place, remark: progress.note(f"skipped {place}: {remark}")
+        )
+        fill(collection, documents, str(folder), progress, ids=corpus)
         run = _run(collection, judged, config, progress)
-        documents, name = len(collection), collection.status().model or ""
+        count, name = len(collection), collection.status().model or ""
     return SearchEvaluation(
         measures=score_run(run, {i: qrels[i] for i in judged}),
         queries=len(judged),
         queries_without_relevant=len(queries.keys() - judged.keys()),
-        documents=documents,
+        documents=count,
         mode=config.mode,
         model=name,
         split=split,
@@ -210,7 +213,8 @@ def _some(ids: Sequence[str]) -> str:
 
 
 @contextmanager
-def _home(db: str | Path | None) -> Iterator[Path]:
+def collection_home(db: str | Path | None) -> Iterator[Path]:
+    """The folder `db`, else one that is gone afterwards."""
     if db is not None:
         yield Path(db)
         return
@@ -218,19 +222,23 @@ def _home(db: str | Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _fill(collection: Collection, folder: Path, corpus: set[str], progress: Progress) -> None:
-    """Puts the corpus in. Documents of anything else would be found too, so there must be none."""
-    foreign = next((document.id for document in collection if document.id not in corpus), None)
+def fill(
+    collection: Collection,
+    documents: Iterable[Document],
+    source: str,
+    progress: Progress,
+    *,
+    ids: set[str],
+) -> None:
+    """Puts `documents`, whose ids are `ids`, in. Documents of anything else would be found too, so
+    there must be none: InputError."""
+    foreign = next((document.id for document in collection if document.id not in ids), None)
     if foreign is not None:
         raise InputError(
-            f"{collection.folder} holds other documents than {folder}, for instance {foreign!r}; "
+            f"{collection.folder} holds other documents than {source}, for instance {foreign!r}; "
             "name another folder for this evaluation's collection"
         )
-
-    def note(place: str, remark: str) -> None:
-        progress.note(f"skipped {place}: {remark}")
-
-    collection.upsert(read_corpus(folder, note), progress=progress)
+    collection.upsert(documents, progress=progress)
 
 
 def _run(

@@ -19,6 +19,7 @@ from embedsearch.store.filters import Where
 from embedsearch.store.generations import Generation, current_generation
 from embedsearch.store.settings import Model, active_model
 from embedsearch.store.vectors import document_vectors
+from embedsearch.timing import Stages
 from embedsearch.types import Encoder, Hit
 from embedsearch.view import Snapshot, View
 
@@ -38,9 +39,14 @@ class Searcher:
         self._damaged: tuple[Generation, str] | None = None
 
     def search(
-        self, queries: Sequence[str], config: SearchConfig, where: Where | None
+        self,
+        queries: Sequence[str],
+        config: SearchConfig,
+        where: Where | None,
+        stages: Stages | None = None,
     ) -> list[list[Hit]]:
-        """The hits of each query, which are encoded together."""
+        """The hits of each query, which are encoded together. `stages` takes the times."""
+        stages = stages or Stages()
         for query in queries:
             _check_query(query)
         with self._access.reading() as db:
@@ -48,12 +54,15 @@ class Searcher:
         if empty or not queries:
             return [[] for _ in queries]
         if config.mode == "keyword":
-            return [self._hits(Query.of(query, None), config, where, None) for query in queries]
-        encoder, vectors = self._encode(queries)
-        hits = [
-            self._hits(Query.of(query, vectors[i : i + 1]), config, where, encoder)
-            for i, query in enumerate(queries)
-        ]
+            with stages.time("search"):
+                return [self._hits(Query.of(query, None), config, where, None) for query in queries]
+        with stages.time("query_vector"):
+            encoder, vectors = self._encode(queries)
+        with stages.time("search"):
+            hits = [
+                self._hits(Query.of(query, vectors[i : i + 1]), config, where, encoder)
+                for i, query in enumerate(queries)
+            ]
         self._mend()
         return hits
 

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # The user's own settings must not reach the tests, nor the processes they start.
-for name in ("EMBEDSEARCH_DB", "EMBEDSEARCH_DEBUG", "COLUMNS", "FORCE_COLOR", "NO_COLOR"):
+for name in (
+    "EMBEDSEARCH_DB",
+    "EMBEDSEARCH_DEBUG",
+    "EMBEDSEARCH_LLM",
+    "EMBEDSEARCH_LLM_KEY",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "NO_COLOR",
+):
     os.environ.pop(name, None)
 
 # … nor their cache: what one test leaves there must not help or harm another run.

@@ -8,7 +8,10 @@ import typer
 
 from embedsearch import __version__
 from embedsearch.cli import (
+    asking,
     evaluation,
+    generating,
+    lm_training,
     managing,
     searching,
     songs,
@@ -48,6 +51,8 @@ def _main(
 
 managing.register(app)
 searching.register(app)
+asking.register(app)
+generating.register(app)
 train = typer.Typer(
     no_args_is_help=True,
     help="Make a model.",
@@ -57,6 +62,7 @@ app.add_typer(train, name="train")
 evaluate = evaluation.register(app)
 training.register(train)
 static.register(train)
+lm_training.register(train)
 words.register(app, train, evaluate)
 songs.register(app, train, evaluate)
 tokenizing.register(app)

@@ -7,15 +7,36 @@ from typing import Annotated
 
 import typer
 
+from embedsearch.answers import AnswerConfig
+from embedsearch.cli.asking import LeastSupport, Passages, Sentences
 from embedsearch.cli.comparison_output import print_evaluations
+from embedsearch.cli.decoding import (
+    Llm,
+    LlmModel,
+    MaxNewTokens,
+    generation_config,
+    refuse_decoding,
+)
 from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Device, Engine, Json, Model, Tokenizers
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
+from embedsearch.evaluate_answers import AnswerEvaluation, evaluate_answers
+from embedsearch.language_models import LanguageModelConfig, load_language_model
 from embedsearch.models import Compute
 from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
 from embedsearch.types import Mode
+
+# Not the user's own collection, so EMBEDSEARCH_DB is not meant here.
+KeptDb = Annotated[
+    Path | None,
+    typer.Option(
+        "--db",
+        metavar="DIR",
+        help="Keep the collection in this folder, for the next evaluation; else it is temporary.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> typer.Typer:
@@ -26,6 +47,7 @@ def register(app: typer.Typer) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     evaluate.command()(search)
+    evaluate.command()(answers)
     evaluate.command()(tokenizer)
     app.add_typer(evaluate, name="evaluate")
     return evaluate
@@ -48,16 +70,7 @@ def search(
     model: Model = None,
     engine: Engine = Compute.engine,
     device: Device = Compute.device,
-    # Not the user's own collection, so EMBEDSEARCH_DB is not meant here.
-    db: Annotated[
-        Path | None,
-        typer.Option(
-            "--db",
-            metavar="DIR",
-            help="Keep the collection in this folder, for the next evaluation; else it is "
-            "temporary.",
-        ),
-    ] = None,
+    db: KeptDb = None,
     whole_documents: Annotated[
         bool,
         typer.Option(
@@ -135,3 +148,67 @@ def _print_evaluation(found: SearchEvaluation) -> None:
         print(f"{'':<12} {found.queries_without_relevant:,} more have no relevant document")
     print(f"{'documents':<12} {found.documents:,}")
     print(f"{'seconds':<12} {found.seconds:,.1f}")
+
+
+def answers(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Paragraphs and questions in SQuAD's layout.")
+    ],
+    llm: Llm = LanguageModelConfig.llm,
+    llm_model: LlmModel = LanguageModelConfig.model,
+    max_new_tokens: MaxNewTokens = None,
+    passages: Passages = AnswerConfig.passages,
+    mode: Annotated[
+        Mode, typer.Option(help="Find passages by meaning, by words, or by both.")
+    ] = AnswerConfig.mode,
+    sentences: Sentences = AnswerConfig.sentences,
+    least_support: LeastSupport = AnswerConfig.least_support,
+    model: Model = None,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
+    db: KeptDb = None,
+    as_json: Json = False,
+) -> int:
+    """Measure `ask` on questions with known answers.
+
+    The paragraphs of the file are indexed, its questions are asked. Exact match and F1 as SQuAD 2.0
+    has them; whether a known answer stands in the text; whether the right passage is cited.
+
+    Example: embedsearch evaluate answers dev-v2.0.json
+    """
+    config = AnswerConfig(
+        passages=passages, mode=mode, sentences=sentences, least_support=least_support
+    )
+    wanted = LanguageModelConfig(llm=llm, model=llm_model, device=device)
+    generation = generation_config(max_new_tokens=max_new_tokens)
+    with TerminalProgress() as progress:
+        generator = load_language_model(wanted, progress=progress)
+        if generator is None:
+            refuse_decoding(max_new_tokens=max_new_tokens)
+        found = evaluate_answers(
+            file,
+            config,
+            generator=generator,
+            generation=generation if generator else None,
+            model=model,
+            compute=Compute(engine=engine, device=device),
+            db=db,
+            progress=progress,
+        )
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print_answers(found)
+    return DONE
+
+
+def _print_answers(found: AnswerEvaluation) -> None:
+    print(f"{plain(found.generator)}, {plain(found.model)}")
+    rows = found.as_json() | {
+        f"abstention {name}": value for name, value in found.abstention.items()
+    }
+    for name, value in rows.items():
+        if isinstance(value, float):
+            print(f"{name.replace('_', ' '):<26} {value:.4f}")
+        elif isinstance(value, int):
+            print(f"{name:<26} {value:,}")

@@ -23,6 +23,11 @@ def plain(text: str) -> str:
     )
 
 
+def plain_lines(text: str) -> str:
+    """As `plain`, but line feeds stay."""
+    return "\n".join(plain(line) for line in text.split("\n"))
+
+
 def megabytes(size: float) -> str:
     return f"{size / 1e6:,.1f} MB"
 

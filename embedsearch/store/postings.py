@@ -8,14 +8,13 @@ which of the two answered cannot be told from a result.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlite_utils import Database
 
-from embedsearch.store.schema import KEYWORD_TOKENIZER
+from embedsearch.store.stems import Stems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +48,7 @@ class Postings:
         self._terms: dict[str, tuple[NDArray[np.int32], NDArray[np.float64]]] = {}
         self._cached = 0
         self._last: tuple[tuple[str, ...], NDArray[np.float64]] | None = None
-        self._stems = _Stems()
+        self._stems = Stems()
 
     def search(
         self, db: Database, terms: Sequence[str], limit: int, allowed: RowIds | None = None
@@ -118,22 +117,6 @@ class Postings:
         inside = positions < len(self._ids)
         positions, rows = positions[inside], rows[inside]
         return np.asarray(positions[self._ids[positions] == rows])
-
-
-class _Stems:
-    """Words as FTS5's tokenizer makes them: an FTS5 table of one row, in memory, is asked."""
-
-    def __init__(self) -> None:
-        self._db = sqlite3.connect(":memory:", check_same_thread=False)
-        self._db.execute(
-            f"CREATE VIRTUAL TABLE words USING fts5(word, tokenize='{KEYWORD_TOKENIZER}')"
-        )
-        self._db.execute("CREATE VIRTUAL TABLE stems USING fts5vocab('words', 'instance')")
-
-    def of(self, words: Sequence[str]) -> list[str]:
-        self._db.execute("DELETE FROM words")
-        self._db.execute("INSERT INTO words VALUES (?)", [" ".join(words)])
-        return [row[0] for row in self._db.execute('SELECT term FROM stems ORDER BY "offset"')]
 
 
 def _lengths(sizes: Sequence[bytes]) -> NDArray[np.float64]:

@@ -175,7 +175,7 @@ def _boundaries(
     heading = next(upcoming, None)
     waiting: tuple[int, int] | None = None
     body = -1
-    for position, strength in _breaks(text, format):
+    for position, strength in breaks(text, format):
         while heading and heading.start < position:
             heading = next(upcoming, None)
         if heading and heading.start == position:
@@ -195,7 +195,7 @@ def _boundaries(
     yield len(text), FORCED
 
 
-def _breaks(text: str, format: Format) -> Iterator[tuple[int, int]]:  # noqa: A002
+def breaks(text: str, format: Format) -> Iterator[tuple[int, int]]:  # noqa: A002
     """(position, strength) of every place to cut that the text itself offers, its start first."""
     first = _NON_SPACE.search(text)
     if not first:

@@ -115,6 +115,11 @@ class Tokenizer:
         vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
         return vocabulary
 
+    def special_vocabulary(self) -> dict[str, int]:
+        """The tokens with their ids that decoding leaves out: tags, not parts of a text."""
+        added = self._backend.get_added_tokens_decoder()
+        return {token.content: number for number, token in added.items() if token.special}
+
     def token_to_id(self, token: str) -> int | None:
         """The id of a token as the vocabulary writes it, None where there is no such token."""
         found: int | None = self._backend.token_to_id(token)
@@ -241,6 +246,10 @@ class Tokenizer:
         return Tokenizer(
             extend(self._backend, terms, special_tokens), self._config, self._chat_template
         )
+
+    def with_chat_template(self, template: str) -> Tokenizer:
+        """This tokenizer with a chat template, a Jinja program as transformers has it."""
+        return Tokenizer(self._backend, self._config, template)
 
     def save(self, folder: str | Path) -> None:
         """Writes tokenizer.json and what belongs to it, for `load` and transformers' AutoTokenizer.

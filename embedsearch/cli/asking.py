@@ -1,0 +1,233 @@
+"""`ask`: a question answered from the collection, with sources."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from embedsearch.answers import EXTRACTIVE, Answer, AnswerConfig
+from embedsearch.cli.decoding import (
+    Llm,
+    LlmContext,
+    LlmModel,
+    LlmTokenizer,
+    MaxNewTokens,
+    MinP,
+    NumBeams,
+    RepetitionPenalty,
+    Seed,
+    Stop,
+    Temperature,
+    TopK,
+    TopP,
+    generation_config,
+    refuse_decoding,
+)
+from embedsearch.cli.main import DONE, NOTHING_FOUND, WRONG_USE
+from embedsearch.cli.options import (
+    DEFAULT_DB,
+    Db,
+    Device,
+    Engine,
+    Json,
+    Wheres,
+    open_for_search,
+    parse_where,
+)
+from embedsearch.cli.output import hit_json, print_json, remark
+from embedsearch.cli.terminal import TerminalProgress, plain, plain_lines
+from embedsearch.language_models import HOW_TO_GET_ONE, LanguageModelConfig, load_language_model
+from embedsearch.models import Compute
+from embedsearch.types import Mode
+
+Passages = Annotated[
+    int, typer.Option("-k", "--passages", metavar="N", help="How many passages are read.")
+]
+Sentences = Annotated[
+    int,
+    typer.Option(metavar="N", help="Without a language model: how many sentences are quoted."),
+]
+LeastSupport = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        help="Without a language model, from 0 to 1: how well the best sentence must fit, else "
+        "there is no answer.",
+    ),
+]
+CutSentences = Annotated[
+    bool,
+    typer.Option(
+        "--cut-sentences", help="Cut a passage that does not fit behind a word, not a sentence."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(ask)
+
+
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know.")],
+    db: Db = Path(DEFAULT_DB),
+    llm: Llm = LanguageModelConfig.llm,
+    llm_model: LlmModel = LanguageModelConfig.model,
+    llm_context: LlmContext = LanguageModelConfig.context,
+    llm_tokenizer: LlmTokenizer = LanguageModelConfig.tokenizer,
+    passages: Passages = AnswerConfig.passages,
+    mode: Annotated[
+        Mode, typer.Option(help="Find passages by meaning, by words, or by both.")
+    ] = AnswerConfig.mode,
+    sentences: Sentences = AnswerConfig.sentences,
+    least_support: LeastSupport = AnswerConfig.least_support,
+    cut_sentences: CutSentences = AnswerConfig.cut_sentences,
+    max_new_tokens: MaxNewTokens = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = None,
+    num_beams: NumBeams = None,
+    stop: Stop = None,
+    seed: Seed = None,
+    where: Wheres = None,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
+    as_json: Json = False,
+) -> int:
+    """Answer a question from the collection and tell where each statement stands.
+
+    Example: embedsearch ask "when are backups made?"
+    """
+    config = AnswerConfig(
+        passages=passages,
+        mode=mode,
+        sentences=sentences,
+        least_support=least_support,
+        cut_sentences=cut_sentences,
+    )
+    decoding = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "num_beams": num_beams,
+        "stop": stop,
+        "seed": seed,
+    }
+    wanted = LanguageModelConfig(
+        llm=llm, model=llm_model, context=llm_context, tokenizer=llm_tokenizer, device=device
+    )
+    generation = generation_config(**decoding)
+    with open_for_search(db, Compute(engine=engine, device=device)) as collection:
+        with TerminalProgress() as progress:
+            generator = load_language_model(wanted, progress=progress)
+        if generator is None:
+            refuse_decoding(**decoding)
+        answer = collection.ask(
+            question,
+            generator=generator,
+            where=parse_where(where),
+            config=config,
+            generation=generation if generator else None,
+            on_text=_show_piece() if generator and not as_json else None,
+        )
+    if as_json:
+        _tell(answer)
+        print_json(answer_json(answer))
+    else:
+        _print_text(answer, shown=generator is not None)
+        _tell(answer)
+        _print_sources(answer)
+    if any(problem.kind == "server" for problem in answer.problems):
+        return WRONG_USE
+    return NOTHING_FOUND if answer.abstained else DONE
+
+
+def _show_piece() -> Callable[[str], None]:
+    """Writes text on stdout at once, as it comes."""
+
+    def show(piece: str) -> None:
+        sys.stdout.write(plain_lines(piece))
+        sys.stdout.flush()
+
+    return show
+
+
+def _tell(answer: Answer) -> None:
+    """On stderr: what the answer was made with, and what is wrong with it."""
+    if answer.generator == EXTRACTIVE:
+        remark(
+            "no language model was used: these are the sentences that answer best. "
+            f"{HOW_TO_GET_ONE}"
+        )
+        return
+    told = {
+        "marker": "a marker that points to no source was taken out: {}",
+        "quote": "these words do not stand in their source: {}",
+        "support": "no source supports: {}",
+        "length": "the answer was cut off: {}; --max-new-tokens sets how many",
+        "server": "the answer is not whole: {}",
+    }
+    for problem in answer.problems:
+        remark(told[problem.kind].format(problem.text))
+    seconds = answer.usage.seconds
+    times = ", ".join(f"{stage.replace('_', ' ')} {s:.2f} s" for stage, s in seconds.items())
+    remark(
+        f"{answer.generator}: {answer.usage.prompt_tokens} tokens read, "
+        f"{answer.usage.completion_tokens} written; {times}"
+    )
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    return {
+        "answer": answer.text,
+        "citations": [
+            {
+                "marker": citation.marker,
+                "document_id": citation.document_id,
+                "start": citation.start,
+                "end": citation.end,
+                "text": citation.text,
+            }
+            for citation in answer.citations
+        ],
+        "hits": [hit_json(hit) for hit in answer.hits],
+        "generator": answer.generator,
+        "abstained": answer.abstained,
+        "problems": [{"kind": p.kind, "text": p.text} for p in answer.problems],
+        "usage": {
+            "prompt_tokens": answer.usage.prompt_tokens,
+            "completion_tokens": answer.usage.completion_tokens,
+            "seconds": dict(answer.usage.seconds),
+        },
+    }
+
+
+def _print_text(answer: Answer, *, shown: bool) -> None:
+    """The text, or the end of its line where it was shown as it came."""
+    came = shown and answer.usage.completion_tokens > 0
+    print("" if came else plain_lines(answer.text), flush=True)
+
+
+def _print_sources(answer: Answer) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    titles = {hit.document_id: hit.title for hit in answer.hits}
+    if answer.citations:
+        console.print()
+    for citation in answer.citations:
+        line = Text(citation.marker, style="bold")
+        line.append(f" {plain(citation.document_id)}", style="cyan")
+        line.append(f":{citation.start}-{citation.end}", style="dim")
+        if title := titles.get(citation.document_id):
+            line.append(f"  {plain(title)}")
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,203 @@
+"""The training of a language model: rows in, weights changed, state kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from embedsearch.device import has_cpu_bf16
+from embedsearch.errors import DependencyError, ModelError
+from embedsearch.generation.training.checkpoint import Checkpoint, Progressed
+from embedsearch.generation.training.config import LMTrainingConfig
+from embedsearch.generation.training.rows import Example, Row, pack_rows
+from embedsearch.tuning.schedule import ScheduleConfig, Unfreezing
+from embedsearch.types import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+GRADIENT_NORM = 1.0
+"""Longer gradients are shortened to this."""
+
+
+def prepare(model: Any, config: LMTrainingConfig) -> Any:
+    """The model to train: itself with what is frozen, or with low-rank updates on every linear
+    layer. DependencyError where peft is needed and not there."""
+    if config.method == "full":
+        if config.freeze_embeddings:
+            model.get_input_embeddings().weight.requires_grad_(False)
+        return model
+    try:
+        import peft
+    except ImportError:
+        raise DependencyError(
+            "the method lora needs peft: pip install 'embedsearch[lora]', or train with full"
+        ) from None
+    settings = peft.LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    with warnings.catch_warnings():  # peft asks transformers by a name that is out of use
+        warnings.simplefilter("ignore", FutureWarning)
+        return peft.get_peft_model(model, settings)
+
+
+def row_loss(model: Any, row: Row, prompt_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The summed cross-entropy of the responses of a row, and of its prompts, those weighed.
+
+    Positions begin anew with each example, by which transformers' masks tell that examples do not
+    see one another.
+    """
+    import torch
+
+    ids: list[int] = []
+    positions: list[int] = []
+    kept: list[int] = []
+    weights: list[float] = []
+    for example in row:
+        first = 1 if prompt_weight else example.answer
+        kept += range(len(ids) + first - 1, len(ids) + len(example.ids) - 1)
+        weights += [prompt_weight] * (example.answer - first) + [1.0] * example.learned
+        positions += range(len(example.ids))
+        ids += example.ids
+    device = model.device
+    row_ids = torch.tensor([ids], device=device)
+    places = torch.tensor(kept, device=device)
+    logits = model(
+        input_ids=row_ids,
+        position_ids=torch.tensor([positions], device=device),
+        logits_to_keep=places,
+        use_cache=False,
+    ).logits[0]
+    losses = torch.nn.functional.cross_entropy(
+        logits.float(), row_ids[0, places + 1], reduction="none"
+    )
+    weight = torch.tensor(weights, device=device)
+    return losses[weight == 1].sum(), (losses * weight)[weight != 1].sum()
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """One run over `examples`; `new_ids` are the rows that learn alone at first."""
+
+    model: Any
+    examples: Sequence[Example]
+    config: LMTrainingConfig
+    new_ids: Sequence[int] = ()
+    _losses: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def losses(self) -> list[float]:
+        """The mean loss of a token in each epoch."""
+        return [total / max(tokens, 1) for total, tokens in self._losses]
+
+    def digest(self, start: str) -> str:
+        """What tells this run from others: settings, data, and `start`, the model's origin."""
+        settings = {k: v for k, v in asdict(self.config).items() if k != "checkpoint_steps"}
+        found = hashlib.sha256(json.dumps([start, settings], sort_keys=True).encode())
+        for example in self.examples:
+            found.update(json.dumps([example.ids, example.answer]).encode())
+        return found.hexdigest()
+
+    def run(self, checkpoint: Checkpoint, progress: Progress) -> int:
+        """Trains to the end, from where the checkpoint is; the number of steps."""
+        import torch
+
+        config = self.config
+        weights = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        optimizer = torch.optim.AdamW(
+            weights.values(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        done = checkpoint.restore(weights, optimizer)
+        self._losses = list(done.losses)
+        steps = self._steps()
+        schedule = ScheduleConfig(
+            total_steps=len(steps),
+            frozen_steps=config.frozen_steps,
+            warmup_steps=config.warmup_steps,
+        )
+        unfreezing = Unfreezing(self.model, schedule, self.new_ids)
+        progress.start("Training", len(steps), "steps")
+        progress.advance(done.step)
+        step = done.step
+        self.model.train()
+        try:
+            for epoch, rows in steps[done.step :]:
+                factor = unfreezing.before_step(step)
+                self._step(rows, epoch, optimizer, config.learning_rate * factor, weights)
+                step += 1
+                progress.advance(1)
+                if step == len(steps) or steps[step][0] != epoch:
+                    progress.note(f"epoch {epoch + 1}: loss {self.losses[epoch]:.4f}")
+                if step % config.checkpoint_steps == 0 and step < len(steps):
+                    checkpoint.save(weights, optimizer, self._progressed(step))
+        except KeyboardInterrupt:
+            checkpoint.save(weights, optimizer, self._progressed(step))
+            raise
+        self.model.eval()
+        return len(steps)
+
+    def _progressed(self, step: int) -> Progressed:
+        return Progressed(step=step, losses=tuple(self._losses))
+
+    def _steps(self) -> list[tuple[int, list[list[Example]]]]:
+        """(epoch, rows) of every step; the same for the same seed."""
+        per_step = self.config.rows_per_step
+        steps = []
+        for epoch in range(self.config.epochs):
+            seed = self.config.seed * 1_000_003 + epoch
+            rows = pack_rows(self.examples, self.config.max_tokens, seed)
+            steps += [(epoch, rows[i : i + per_step]) for i in range(0, len(rows), per_step)]
+        return steps
+
+    def _step(
+        self,
+        rows: Sequence[Row],
+        epoch: int,
+        optimizer: torch.optim.Optimizer,
+        rate: float,
+        weights: dict[str, torch.nn.Parameter],
+    ) -> None:
+        """One step of the optimizer; the loss is the mean over the responses' tokens of its rows.
+        Nothing is counted until it is done."""
+        import torch
+
+        learned = sum(example.learned for row in rows for example in row)
+        total = 0.0
+        optimizer.zero_grad(set_to_none=True)
+        for row in rows:
+            with self._precision():
+                loss, of_prompts = row_loss(self.model, row, self.config.prompt_weight)
+            ((loss + of_prompts) / learned).backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        if not total < float("inf"):
+            raise ModelError(
+                f"the loss became {total} with the learning rate {rate:g}: try a smaller one"
+            )
+        torch.nn.utils.clip_grad_norm_(list(weights.values()), GRADIENT_NORM)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        if len(self._losses) == epoch:
+            self._losses.append((0.0, 0))
+        so_far, tokens = self._losses[epoch]
+        self._losses[epoch] = (so_far + total, tokens + learned)
+
+    def _precision(self) -> Any:
+        """bfloat16 products where the device has them; weights and their updates are float32."""
+        import torch
+
+        device = self.model.device.type
+        fast = device == "cuda" or (device == "cpu" and has_cpu_bf16())
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=fast)
+
+
+def trained_parameters(model: Any) -> Iterator[int]:
+    """Numbers of each weight that is trained."""
+    return (p.numel() for p in model.parameters() if p.requires_grad)

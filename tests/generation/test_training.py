@@ -1,0 +1,333 @@
+"""Language models that learn: rows, loss, freezing, LoRA, interruption, what is written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedsearch.errors import InputError, ModelError, NotFoundError
+from embedsearch.generation import CausalLM, GenerationConfig
+from embedsearch.generation.prompts import PromptEncoder
+from embedsearch.generation.training import (
+    ArchitectureConfig,
+    LMTrainingConfig,
+    Pair,
+    read_pairs,
+    start_anew,
+    start_from,
+    train_lm,
+)
+from embedsearch.generation.training.rows import Example, encode_pairs, pack_rows
+from embedsearch.generation.training.trainer import row_loss
+from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.types import SILENT
+from tests.generation.tiny import END, make_tiny_lm
+
+PAIRS = [
+    Pair(prompt=f"the colour of {thing} is", response=colour, place=f"p:{number}")
+    for number, (thing, colour) in enumerate(
+        [("grass", " green"), ("snow", " white"), ("coal", " black"), ("blood", " red")], start=1
+    )
+]
+QUICK = LMTrainingConfig(
+    epochs=30, max_tokens=64, rows_per_step=1, learning_rate=5e-3, warmup_steps=2
+)
+ASKED = [pair.prompt for pair in PAIRS]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_tiny_lm(tmp_path_factory.mktemp("lm") / "tiny")
+
+
+def say(folder, prompts=ASKED):
+    lm = CausalLM.load(folder, device="cpu", dtype="float32")
+    return lm.generate(prompts, GenerationConfig(max_new_tokens=16))
+
+
+def test_it_learns_and_is_loaded(folder, tmp_path):
+    report = train_lm(PAIRS, QUICK, start=start_from(folder), output=tmp_path / "out", device="cpu")
+    said = say(tmp_path / "out")
+    assert [one.text for one in said] == [pair.response for pair in PAIRS]
+    assert {one.finish for one in said} == {"end"}
+    assert report.losses[-1] < 0.1 < report.losses[0]
+    assert (report.examples, report.steps) == (4, 30 * 2)
+    assert report.parameters == report.trained_parameters
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {
+        "config.json", "model.safetensors", "tokenizer.json", "training.json",
+    }  # fmt: skip
+    assert not (tmp_path / "out" / "checkpoint").exists()
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "out").config.eos_token_id is not None
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "out")) > 256
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25])
+def test_the_loss_is_that_of_the_responses(folder, weight):
+    """A packed row gives what transformers gives for each example, prompts masked; or weighed."""
+    model = start_from(folder).model
+    examples = [
+        Example(ids=tuple(range(10, 10 + length)), answer=answer)
+        for length, answer in ((6, 4), (9, 1), (5, 3))
+    ]
+    expected = whole = 0.0
+    for example in examples:
+        labels = [-100] * example.answer + list(example.ids[example.answer :])
+        ids = torch.tensor([example.ids])
+        with torch.no_grad():
+            out = model(input_ids=ids, labels=torch.tensor([labels]))
+            whole += float(model(input_ids=ids, labels=ids).loss) * (len(example.ids) - 1)
+        expected += float(out.loss) * example.learned
+    with torch.no_grad():
+        loss, of_prompts = row_loss(model, examples, weight)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert float(of_prompts) == pytest.approx(weight * (whole - expected), rel=1e-5)
+
+
+@given(
+    st.lists(st.integers(1, 20), min_size=1, max_size=60), st.integers(20, 40), st.integers(0, 9)
+)
+def test_rows_hold_every_example_once(sizes, most, seed):
+    examples = [Example(ids=(number,) * size, answer=0) for number, size in enumerate(sizes)]
+    rows = pack_rows(examples, most, seed)
+    held = [example for row in rows for example in row]
+    assert sorted(held, key=lambda each: each.ids) == sorted(examples, key=lambda each: each.ids)
+    assert all(0 < sum(len(example.ids) for example in row) <= most for row in rows)
+    assert pack_rows(examples, most, seed) == rows
+    assert len(rows) <= 2 * -(-sum(sizes) // most) + 1
+
+
+def test_pairs_as_tokens(folder):
+    tokenizer = Tokenizer.load(folder)
+    prompts = PromptEncoder(tokenizer, templated=False)
+    [example], [skipped] = encode_pairs(
+        [Pair(prompt="the cat", response=" in"), Pair(prompt="x" * 50, response="y", place="f:2")],
+        prompts,
+        end=tokenizer.token_to_id(END),
+        max_tokens=20,
+    )
+    assert tokenizer.decode(example.ids, skip_special_tokens=False) == f"the cat in{END}"
+    assert tokenizer.decode(example.ids[example.answer :]) == " in"
+    assert (skipped.path, skipped.reason) == ("f:2", "52 tokens, over 20")
+    with pytest.raises(InputError, match="longer than max_tokens 20"):
+        encode_pairs([Pair(prompt="x" * 50, response="y")], prompts, end=None, max_tokens=20)
+
+
+class Interrupts:
+    """A progress that is interrupted after so many steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def start(self, description, total, unit):
+        pass
+
+    def note(self, message):
+        pass
+
+    def advance(self, amount):
+        self.left -= 1 if amount else 0
+        if amount and self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_an_interrupted_training_goes_on(folder, tmp_path, method, monkeypatch):
+    config = LMTrainingConfig(
+        epochs=6, max_tokens=32, rows_per_step=2, method=method, warmup_steps=2
+    )
+
+    def weights(name):
+        from safetensors.torch import load_file
+
+        return load_file(tmp_path / name / "model.safetensors")
+
+    def train(name, progress=SILENT):
+        torch.manual_seed(0)
+        return train_lm(
+            PAIRS, config, start=start_from(folder), output=tmp_path / name, device="cpu",
+            progress=progress,
+        )  # fmt: skip
+
+    whole = train("whole")
+    for steps in (3, 4):
+        with pytest.raises(KeyboardInterrupt):
+            train("parts", Interrupts(steps))
+    state = json.loads((tmp_path / "parts/checkpoint/state.json").read_text(encoding="utf-8"))
+    assert 0 < state["step"] < whole.steps
+    parts = train("parts")
+    assert parts.losses == pytest.approx(whole.losses)
+    for name, expected in weights("whole").items():
+        torch.testing.assert_close(weights("parts")[name], expected)
+    assert not (tmp_path / "parts" / "checkpoint").exists()
+
+
+def test_a_checkpoint_of_another_run_counts_as_none(folder, tmp_path):
+    config = LMTrainingConfig(epochs=2, max_tokens=64, rows_per_step=1)
+    for pairs, steps in ((PAIRS, 2), (PAIRS[:2], None)):
+        progress = Interrupts(steps) if steps else SILENT
+        try:
+            train_lm(pairs, config, start=start_from(folder), output=tmp_path, device="cpu",
+                     progress=progress)  # fmt: skip
+        except KeyboardInterrupt:
+            assert steps
+    alone = train_lm(
+        PAIRS[:2], config, start=start_from(folder), output=tmp_path / "new", device="cpu"
+    )
+    told = json.loads((tmp_path / "training.json").read_text(encoding="utf-8"))
+    assert told["losses"] == pytest.approx(alone.losses)
+
+
+def test_lora_leaves_a_model_of_the_same_form(folder, tmp_path):
+    config = LMTrainingConfig(
+        epochs=60, max_tokens=64, rows_per_step=2, learning_rate=2e-2, method="lora", lora_rank=4
+    )
+    report = train_lm(
+        PAIRS, config, start=start_from(folder), output=tmp_path / "out", device="cpu"
+    )
+    before, after = start_from(folder).model, start_from(tmp_path / "out").model
+    assert report.trained_parameters < report.parameters
+    assert [n for n, _ in before.named_parameters()] == [n for n, _ in after.named_parameters()]
+    assert torch.equal(before.get_input_embeddings().weight, after.get_input_embeddings().weight)
+    assert [one.text for one in say(tmp_path / "out")] == [pair.response for pair in PAIRS]
+
+
+def test_embeddings_that_are_frozen(folder, tmp_path):
+    config = LMTrainingConfig(epochs=2, max_tokens=64, freeze_embeddings=True)
+    train_lm(PAIRS, config, start=start_from(folder), output=tmp_path / "out", device="cpu")
+    before, after = start_from(folder).model, start_from(tmp_path / "out").model
+    assert torch.equal(before.get_input_embeddings().weight, after.get_input_embeddings().weight)
+    assert not torch.equal(
+        before.get_output_embeddings().weight, after.get_output_embeddings().weight
+    )
+
+
+def test_new_tokens_learn_alone_at_first(folder, tmp_path):
+    config = LMTrainingConfig(
+        epochs=3, max_tokens=64, rows_per_step=1, frozen_steps=9, warmup_steps=0
+    )
+    old = start_from(folder)
+    start = start_from(folder, ["grass"])
+    assert len(start.new_ids) == 2  # with and without the blank before it
+    assert start.tokenizer.token_to_id("grass") == start.new_ids[0] == old.tokenizer.vocab_size
+    with pytest.raises(InputError, match="frozen_steps"):
+        train_lm(PAIRS, config, start=start, output=tmp_path / "all", device="cpu")
+    start = start_from(folder, ["grass"])
+    config = LMTrainingConfig(
+        epochs=4, max_tokens=64, rows_per_step=4, frozen_steps=3, warmup_steps=0
+    )
+    train_lm(PAIRS, config, start=start, output=tmp_path / "out", device="cpu")
+    lm = CausalLM.load(tmp_path / "out", device="cpu", dtype="float32")
+    assert lm.tokenizer.encode(" grass").ids == [start.new_ids[1]]
+
+
+def test_a_new_model(tmp_path):
+    texts = [f"{pair.prompt}{pair.response}" for pair in PAIRS] * 3
+    tokenizer = Tokenizer.train(texts, kind="byte-bpe", vocab_size=300)
+    architecture = ArchitectureConfig(hidden_size=32, layers=1, heads=2, context=64)
+    start = start_anew(tokenizer, architecture, seed=1)
+    pairs = [
+        Pair(prompt=[{"role": "user", "content": pair.prompt}], response=pair.response)
+        for pair in PAIRS
+    ]
+    config = LMTrainingConfig(epochs=150, max_tokens=64, rows_per_step=4, learning_rate=2e-2)
+    report = train_lm(pairs, config, start=start, output=tmp_path / "new", device="cpu")
+    assert report.losses[-1] < 0.05
+    lm = CausalLM.load(tmp_path / "new", device="cpu", dtype="float32")
+    assert lm.max_tokens == 64
+    said = lm.generate([pair.prompt for pair in pairs], GenerationConfig(max_new_tokens=9))
+    assert [one.text for one in said] == [pair.response for pair in pairs]
+
+
+def test_what_cannot_be_trained(folder, tmp_path):
+    start = start_from(folder)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        train_lm(PAIRS, QUICK, start=start, output=tmp_path / "full")
+    with pytest.raises(InputError, match="more than the model's 64"):
+        train_lm(PAIRS, LMTrainingConfig(max_tokens=65), start=start, output=tmp_path / "new")
+    wild = LMTrainingConfig(max_tokens=64, learning_rate=1e30, warmup_steps=0, epochs=9)
+    with pytest.raises(ModelError, match=r"the loss became nan.*try a smaller one"):
+        train_lm(PAIRS, wild, start=start, output=tmp_path / "new", device="cpu")
+    endless = Tokenizer.train(["abc"] * 3, kind="char", vocab_size=300)
+    with pytest.raises(InputError, match="ends a text"):
+        start_anew(endless, ArchitectureConfig())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"max_tokens": 1.5},
+        {"learning_rate": 0},
+        {"learning_rate": float("nan")},
+        {"weight_decay": -1},
+        {"method": "magic"},
+        {"method": "lora", "freeze_embeddings": True},
+        {"freeze_embeddings": True, "frozen_steps": 3},
+        {"lora_rank": 0},
+    ],
+)
+def test_settings_that_cannot_be(wrong):
+    with pytest.raises(InputError, match=list(wrong)[-1]):
+        LMTrainingConfig(**wrong)
+    with pytest.raises(InputError, match="heads"):
+        ArchitectureConfig(hidden_size=30, heads=4)
+
+
+def lines(path, *texts):
+    path.write_text("\n".join(texts), encoding="utf-8")
+    return path
+
+
+def test_pairs_are_cleaned(tmp_path):
+    file = lines(
+        tmp_path / "pairs.jsonl",
+        '{"prompt": " a\\r\\nb ", "response": "c\\r"}',
+        "",
+        '{"prompt": "a\\nb", "response": "c"}',
+        "{broken",
+        "[1]",
+        '{"prompt": "a"}',
+        '{"prompt": "  ", "response": "c"}',
+        '{"prompt": "a", "response": "\\ud800"}',
+        '{"prompt": [{"role": "user", "content": "hi "}], "response": "there"}',
+        '{"prompt": [{"content": "hi"}], "response": "there"}',
+    )
+    found = read_pairs([file])
+    assert [(pair.prompt, pair.response) for pair in found.pairs] == [
+        ("a\nb", "c"),
+        ([{"role": "user", "content": "hi"}], "there"),
+    ]
+    assert [pair.place for pair in found.pairs] == [f"{file}:1", f"{file}:9"]
+    assert [(s.path.rsplit(":", 1)[1], s.reason.split(":")[0]) for s in found.skipped] == [
+        ("3", "was there already"),
+        ("4", "is not JSON"),
+        ("5", "is no object with `prompt` and `response`"),
+        ("6", "has no text `response`"),
+        ("7", "has an empty `prompt`"),
+        ("8", "has a lone surrogate in `response`"),
+        ("10", "has a message without `role` and `content`"),
+    ]
+    packed = tmp_path / "pairs.jsonl.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert len(read_pairs([packed]).pairs) == 2
+
+
+def test_files_without_pairs(tmp_path):
+    with pytest.raises(NotFoundError, match="nowhere"):
+        read_pairs([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="no line with a prompt"):
+        read_pairs([lines(tmp_path / "empty.jsonl", "")])
+    with pytest.raises(InputError, match=r"bad\.jsonl:1 is not JSON"):
+        read_pairs([lines(tmp_path / "bad.jsonl", "{")])
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}" * 1000)[:20])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_pairs([tmp_path / "cut.jsonl.gz"])
