@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING
 from sqlite_utils import Database
 
 from embedsearch.access import Access
-from embedsearch.errors import InputError
+from embedsearch.errors import InputError, NotFoundError
 from embedsearch.index import IndexConfig
 from embedsearch.indexing import ask_index, build_generation, tidy
 from embedsearch.ingest import Ingest
-from embedsearch.models import Compute, EncoderSlot, adopt_model, load_encoder, stored_model
+from embedsearch.models import (
+    Compute,
+    EncoderSlot,
+    adopt_model,
+    check_fingerprint,
+    load_encoder,
+    stored_model,
+)
 from embedsearch.plan import SyncConfig, plan_sync
 from embedsearch.reindex import stage, switch
 from embedsearch.retrieval import By, SearchConfig
@@ -25,7 +32,13 @@ from embedsearch.status import Status, folder_size, read_status
 from embedsearch.store import documents as store
 from embedsearch.store.erase import empty_log, erase
 from embedsearch.store.filters import Where
-from embedsearch.store.settings import Model, active_model, get_setting, put_setting
+from embedsearch.store.settings import (
+    Model,
+    active_model,
+    get_setting,
+    previous_model,
+    put_setting,
+)
 from embedsearch.store.sources import drop_empty_sources, forget_documents
 from embedsearch.store.vectors import drop_unused_vectors
 from embedsearch.sync import Sync
@@ -202,12 +215,14 @@ class Collection:
         *,
         model: str | Path | Encoder | None = None,
         chunking: ChunkingConfig | None = None,
+        keep_previous: bool = False,
         progress: Progress = SILENT,
     ) -> SyncReport:
         """Embeds every document anew, with another model or another way of cutting.
 
         The new chunks are built beside the old ones, which go on being searched; the switch is one
-        transaction at the end. An interrupted run goes on where it stopped.
+        transaction at the end. An interrupted run goes on where it stopped. `keep_previous` keeps
+        the vectors that there were for a `rollback`.
         """
         began = time.perf_counter()
         with self._access.writing() as db:
@@ -224,7 +239,7 @@ class Collection:
                 progress=progress,
             )
             stage(db, ingest, target)
-            switch(db, ingest, target)
+            switch(db, ingest, target, keep=keep_previous)
             build_generation(db, self.folder, target, progress)
             documents = store.count(db, "documents")
         if model is not None:
@@ -233,6 +248,24 @@ class Collection:
         return SyncReport(
             changed=documents, seconds=time.perf_counter() - began, **asdict(ingest.tally)
         )
+
+    def rollback(self, *, progress: Progress = SILENT) -> SyncReport:
+        """Goes back to the model before the last promotion; what it embedded then is not embedded
+        again. Another rollback undoes this one.
+
+        Raises NotFoundError where there was no promotion, or the model's folder is gone, and
+        FingerprintError where the folder holds another model now.
+        """
+        with self._access.reading() as db:
+            previous = previous_model(db)
+        if previous is None:
+            raise NotFoundError(
+                f"{self.folder} has no model to go back to: there was no promotion since it was "
+                "made or reindexed"
+            )
+        encoder = load_encoder(previous.name, self._encoder.compute)
+        check_fingerprint(encoder, previous)
+        return self.reindex(model=encoder, keep_previous=True, progress=progress)
 
     def vacuum(self) -> int:
         """Erases what was deleted from the disk, and returns the bytes that became free.

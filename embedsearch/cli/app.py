@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from embedsearch import __version__
-from embedsearch.cli import evaluation, managing, searching, static, tokenizing, training, words
+from embedsearch.cli import (
+    encoder_training,
+    evaluation,
+    managing,
+    searching,
+    static,
+    tokenizing,
+    training,
+    words,
+)
 
 app = typer.Typer(
     name="embedsearch",
@@ -46,6 +55,7 @@ train = typer.Typer(
 )
 app.add_typer(train, name="train")
 training.register(train)
+encoder_training.register(train)
 static.register(train)
 words.register(app, train, evaluation.register(app))
 tokenizing.register(app)

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from embedsearch.cli.comparison_output import print_evaluations
+from embedsearch.cli.encoder_options import Columns, MaxScore
 from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Device, Engine, Json, Model, Tokenizers
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.encoder_evaluate import EncoderEvaluationConfig, evaluate_encoder
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
-from embedsearch.models import Compute
+from embedsearch.models import DEFAULT_MODEL, Compute
 from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
 from embedsearch.types import Mode
 
@@ -26,6 +28,7 @@ def register(app: typer.Typer) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     evaluate.command()(search)
+    evaluate.command()(encoder)
     evaluate.command()(tokenizer)
     app.add_typer(evaluate, name="evaluate")
     return evaluate
@@ -91,6 +94,56 @@ def search(
         print_json(found.as_json())
     else:
         _print_evaluation(found)
+    return DONE
+
+
+def encoder(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Files of scored pairs, and BEIR folders."),
+    ],
+    model: Model = None,
+    dims: Annotated[
+        list[int] | None,
+        typer.Option("--dims", metavar="D", help="Also with vectors cut to D numbers; repeatable."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose judgements; `test`, else the first there is."),
+    ] = EncoderEvaluationConfig.split,
+    columns: Columns = None,
+    max_score: MaxScore = EncoderEvaluationConfig.max_score,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
+    as_json: Json = False,
+) -> int:
+    """Measure an encoder by itself: similarity, pair classification, retrieval.
+
+    Pairs whose scores are all 0 or 1 are a classification. Documents of a folder are one vector
+    each.
+
+    Example: embedsearch evaluate encoder pairs.csv data/handbook --model my-encoder --dims 128
+    """
+    config = EncoderEvaluationConfig(
+        dims=tuple(dims or ()),
+        split=split,
+        columns=tuple(columns.split(",")) if columns else (),
+        max_score=max_score,
+    )
+    with TerminalProgress() as progress:
+        scores = evaluate_encoder(
+            paths,
+            config,
+            model=model or DEFAULT_MODEL,
+            compute=Compute(engine=engine, device=device),
+            progress=progress,
+        )
+    if as_json:
+        print_json([score.as_json() for score in scores])
+    else:
+        for score in scores:
+            measures = "  ".join(f"{name} {value:.4f}" for name, value in score.measures.items())
+            print(f"{plain(score.name)}  {score.task}  {score.dims} dimensions  {measures}")
     return DONE
 
 
