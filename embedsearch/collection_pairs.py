@@ -90,10 +90,9 @@ def pairs_from_collection(
             found[kind] += 1
             seen += 1
             # a uniform sample of a stream (Vitter's algorithm R, 1985)
-            place = len(kept) if len(kept) < config.limit else int(random.integers(seen))
-            if place == len(kept):
+            if len(kept) < config.limit:
                 kept.append(pair)
-            elif place < config.limit:
+            elif (place := int(random.integers(seen))) < config.limit:
                 kept[place] = pair
         progress.advance(1)
     if not kept:
