@@ -69,6 +69,12 @@ FreezeEmbeddings = Annotated[
 FreezeLayers = Annotated[
     int, typer.Option(metavar="N", help="The lowest N layers stay as they are.")
 ]
+NewTerms = Annotated[
+    int, typer.Option(metavar="N", help="Give tokens to N terms of the texts at most.")
+]
+FrozenShare = Annotated[
+    float, typer.Option(metavar="X", help="The share of steps in which new tokens learn alone.")
+]
 HeldOut = Annotated[
     float, typer.Option("--held-out", metavar="X", help="The share of examples to measure on.")
 ]

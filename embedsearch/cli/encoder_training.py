@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +22,7 @@ from embedsearch.cli.encoder_options import (
     Evaluations,
     FreezeEmbeddings,
     FreezeLayers,
+    FrozenShare,
     GistMargin,
     GradientCheckpointing,
     HeldOut,
@@ -28,6 +32,7 @@ from embedsearch.cli.encoder_options import (
     MaxScore,
     MaxTokens,
     Negatives,
+    NewTerms,
     Patience,
     PrecisionName,
     Scale,
@@ -45,10 +50,12 @@ from embedsearch.collection import Collection
 from embedsearch.collection_pairs import CollectionPairsConfig
 from embedsearch.encoder.training.config import EncoderTrainingConfig
 from embedsearch.encoder.training.run import TrainingReport
+from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
 from embedsearch.encoder_training import train_encoder
 from embedsearch.hard_negatives import MiningConfig
 from embedsearch.models import DEFAULT_MODEL, Compute
 from embedsearch.promotion import Promote, PromotionConfig, Trial
+from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.training_data import TrainingDataConfig
 from embedsearch.types import Mode
 
@@ -68,6 +75,18 @@ def encoder(
         ),
     ] = None,
     base: Base = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer", metavar="T", help="Begin with a random model for this tokenizer."
+        ),
+    ] = None,
+    layers: Annotated[
+        int, typer.Option(metavar="N", help="--tokenizer: layers of the model.")
+    ] = NewEncoderConfig.layers,
+    hidden: Annotated[
+        int, typer.Option(metavar="N", help="--tokenizer: dimensions of the model.")
+    ] = NewEncoderConfig.hidden,
     held_out_data: Annotated[
         Path | None,
         typer.Option("--held-out-data", metavar="FILE", help="Measured, never trained on."),
@@ -143,6 +162,8 @@ def encoder(
     gradient_checkpointing: GradientCheckpointing = Defaults.gradient_checkpointing,
     freeze_embeddings: FreezeEmbeddings = Defaults.freeze_embeddings,
     freeze_layers: FreezeLayers = Defaults.freeze_layers,
+    new_terms: NewTerms = Defaults.new_terms,
+    frozen_share: FrozenShare = Defaults.frozen_share,
     held_out: HeldOut = Defaults.held_out,
     evaluations: Evaluations = Defaults.evaluations,
     patience: Patience = Defaults.patience,
@@ -179,6 +200,8 @@ def encoder(
             gradient_checkpointing=gradient_checkpointing,
             freeze_embeddings=freeze_embeddings,
             freeze_layers=freeze_layers,
+            new_terms=new_terms,
+            frozen_share=frozen_share,
             held_out=held_out,
             evaluations=evaluations,
             patience=patience,
@@ -205,7 +228,10 @@ def encoder(
         raise typer.BadParameter("give either INPUT or --from-collection, not both")
     if not (from_collection or inputs):
         raise typer.BadParameter("give INPUT, or --from-collection to make pairs of documents")
-    with TerminalProgress() as progress:
+    if tokenizer and base:
+        raise typer.BadParameter("give either --model or --tokenizer, not both")
+    with TerminalProgress() as progress, _new_base(tokenizer, layers, hidden, seed) as new:
+        base = new or base
         if db or from_collection or evaluate:
             home = db or Path(os.environ.get("EMBEDSEARCH_DB", DEFAULT_DB))
             with Collection.open(home, create=False, device=device) as collection:
@@ -234,6 +260,17 @@ def encoder(
             report = LoopReport(training=trained, seconds=trained.seconds)
     _tell(report, as_json)
     return DONE
+
+
+@contextmanager
+def _new_base(tokenizer: str | None, layers: int, hidden: int, seed: int) -> Iterator[str | None]:
+    """The folder of a random model for a tokenizer; None where none is asked for."""
+    if tokenizer is None:
+        yield None
+        return
+    config = NewEncoderConfig(layers=layers, hidden=hidden, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="embedsearch-") as home:
+        yield str(new_encoder(Tokenizer.load(tokenizer), Path(home) / "new", config))
 
 
 def _tell(report: LoopReport, as_json: bool) -> None:

@@ -255,18 +255,20 @@ def weights(folder):
 
 
 class Stops:
-    """Interrupts at a step."""
+    """Interrupts the training at a step."""
 
     def __init__(self, step):
         self.left = step
+        self.stage = ""
 
     def start(self, description, total, unit):
-        pass
+        self.stage = description
 
     def advance(self, amount):
-        self.left -= amount
-        if self.left == 0 and amount:
-            raise KeyboardInterrupt
+        if self.stage == "Training" and amount:
+            self.left -= amount
+            if self.left == 0:
+                raise KeyboardInterrupt
 
     def note(self, message):
         pass
@@ -503,3 +505,66 @@ def test_settings_that_make_no_sense(wrong):
 
 def test_nothing_is_restored_where_nothing_was_saved(tmp_path):
     assert Checkpoints(output=tmp_path / "out", run="x").restore() is None
+
+
+# New terms, new models
+
+
+def test_new_terms_get_rows_that_learn_first(tmp_path, base):
+    pairs = [
+        TrainingPair(anchor=f"the zyxwabc in {w}", positive=f"qjkvpqz and {WORDS[i - 3]}")
+        for i, w in enumerate(WORDS)
+    ]
+    config = replace(CONFIG, new_terms=5, frozen_share=0.5)
+    report = train(pairs, config, base=base, output=tmp_path / "out")
+    encoder = SentenceEncoder.load(tmp_path / "out")
+    old = SentenceEncoder.load(base)
+    assert encoder.tokens.vocab_size == old.tokens.vocab_size + 2
+    assert old.tokens.count(["zyxwabc"]) == [7]
+    assert encoder.tokens.count(["zyxwabc", "qjkvpqz"]) == [1, 1]
+    from sentence_transformers import SentenceTransformer
+
+    loaded = SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    texts = [pair.anchor for pair in pairs]
+    np.testing.assert_allclose(
+        encoder.encode_query(texts), loaded.encode(texts, normalize_embeddings=True), atol=1e-5
+    )
+    assert report.steps == 8
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, config, base=base, output=tmp_path / "parts", progress=Stops(2))
+    parts = train(pairs, config, base=base, output=tmp_path / "parts")
+    assert parts.fingerprint == report.fingerprint
+
+
+def test_texts_without_new_terms_train_as_they_are(tmp_path, base):
+    report = train(PAIRS, replace(CONFIG, new_terms=5), base=base, output=tmp_path / "out")
+    plain = train(PAIRS, CONFIG, base=base, output=tmp_path / "plain")
+    assert report.fingerprint == plain.fingerprint
+    with pytest.raises(InputError, match="new_terms have to learn"):
+        replace(CONFIG, new_terms=5, freeze_layers=1)
+
+
+def test_a_model_from_nothing(tmp_path):
+    from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
+    from embedsearch.text.tokenizer import Tokenizer
+    from embedsearch.text.training import TokenizerConfig
+
+    texts = [text for pair in PAIRS for text in pair.texts]
+    tokenizer = Tokenizer.train(texts, kind="wordpiece", vocab_size=200)
+    config = NewEncoderConfig(hidden=32, layers=1)
+    base = new_encoder(tokenizer, tmp_path / "new", config)
+    encoder = SentenceEncoder.load(base)
+    assert encoder.dim == 32
+    assert encoder.tokens.vocabulary() == tokenizer.vocabulary()
+    again = new_encoder(tokenizer, tmp_path / "again", config)
+    assert SentenceEncoder.load(again).fingerprint == encoder.fingerprint
+    config = replace(CONFIG, epochs=12, held_out=0.2)
+    report = train(PAIRS, config, base=base, output=tmp_path / "out")
+    assert report.after > report.before
+    with pytest.raises(InputError, match="is there already"):
+        new_encoder(tokenizer, base)
+    bare = Tokenizer.train(texts, TokenizerConfig(kind="char", special_tokens=("<unk>",)))
+    with pytest.raises(InputError, match="no padding token"):
+        new_encoder(bare, tmp_path / "bare")
+    with pytest.raises(InputError, match="multiple of heads"):
+        NewEncoderConfig(hidden=33)

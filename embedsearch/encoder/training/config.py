@@ -25,8 +25,9 @@ class EncoderTrainingConfig:
     numbers of a vector too, so that it can be cut. `cached` embeds a batch twice, so that memory
     holds `batch_tokens` tokens of it at a time instead of all.
 
-    `learning_rate` rises over the share `warmup` of all steps and falls evenly to 0. `frozen_share`
-    of the steps train the rows of new tokens alone. `freeze_layers` and `freeze_embeddings` keep
+    `learning_rate` rises over the share `warmup` of all steps and falls evenly to 0. `new_terms` of
+    the texts at most become tokens, and the first `frozen_share` of the steps train their rows
+    alone. `freeze_layers` and `freeze_embeddings` keep
     the lowest layers as they are. `dropout` is the
     model's own, in force or not: without it training is faster, and as good on few epochs.
     `max_tokens` cuts texts in training, None where the model does.
@@ -56,6 +57,7 @@ class EncoderTrainingConfig:
     gradient_checkpointing: bool = False
     freeze_embeddings: bool = False
     freeze_layers: int = 0
+    new_terms: int = 0
     frozen_share: float = 0.1
     held_out: float = 0.1
     evaluations: int = 1
@@ -79,6 +81,8 @@ class EncoderTrainingConfig:
                 raise InputError(f"{name} must be from 0 to below 1, not {value!r}")
         if self.max_tokens is not None and self.max_tokens < _LEAST_TOKENS:
             raise InputError(f"max_tokens must be at least {_LEAST_TOKENS}, not {self.max_tokens}")
+        if self.new_terms and (self.freeze_embeddings or self.freeze_layers):
+            raise InputError("new_terms have to learn: leave freeze_embeddings and freeze_layers")
         object.__setattr__(self, "matryoshka_dims", tuple(self.matryoshka_dims))
         if any(type(dim) is not int or dim < 1 for dim in self.matryoshka_dims):
             raise InputError(
@@ -104,6 +108,7 @@ _LEAST = {
     "negatives": 0,
     "batch_tokens": 1,
     "freeze_layers": 0,
+    "new_terms": 0,
     "evaluations": 1,
     "patience": 0,
     "seed": 0,

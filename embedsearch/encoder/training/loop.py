@@ -115,7 +115,7 @@ class Fit:
             now = time.monotonic()
             if now - self._saved_at > config.checkpoint_seconds:
                 self._save()
-            if now - self._told_at > NOTE_SECONDS:
+            if now - self._told_at > NOTE_SECONDS and self.state.loss_count:
                 self._told_at = now
                 self.progress.note(
                     f"step {step} of {self.plan.steps}: loss {self._mean_loss():.4f}"

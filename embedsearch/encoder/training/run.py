@@ -23,6 +23,7 @@ from embedsearch.encoder.training.examples import check_examples
 from embedsearch.encoder.training.freezing import freeze, prepare_mode
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import choose_loss
+from embedsearch.encoder.training.vocabulary import extend_base
 from embedsearch.errors import InputError, ModelError, StorageError
 from embedsearch.tuning.schedule import ScheduleConfig
 from embedsearch.types import SILENT, Progress
@@ -157,16 +158,12 @@ def _prepare(
 ) -> Fit:
     import torch
 
-    from embedsearch.encoder.torch_engine import load_model
     from embedsearch.encoder.training.forward import TextEmbedder, choose_precision, tokenize
     from embedsearch.encoder.training.loop import Fit, Judge, Plan, restore_optimizer
     from embedsearch.tuning.schedule import Unfreezing
 
     where = training_device(device)
-    model = load_model(folder.root, where)
-    restored = checkpoints.restore()
-    if restored is not None:
-        model.load_state_dict(restored[1])
+    model, new_ids = _load(folder, data, config, where, progress)
     precision = choose_precision(config.precision, where)
 
     def embedder(of: Dataset) -> TextEmbedder:
@@ -183,14 +180,21 @@ def _prepare(
     plan = Plan.of(data, config)
     if not plan.steps:
         raise InputError("no batch of two different pairs can be made of the examples")
-    schedule = ScheduleConfig(total_steps=plan.steps, warmup_steps=int(config.warmup * plan.steps))
+    schedule = ScheduleConfig(
+        total_steps=plan.steps,
+        frozen_steps=int(config.frozen_share * plan.steps) if new_ids else 0,
+        warmup_steps=int(config.warmup * plan.steps),
+    )
     optimizer = torch.optim.AdamW(
         freeze(model, config), weight_decay=config.weight_decay, fused=where != "mps"
     )
     scaler = torch.amp.GradScaler("cuda", enabled=precision == "float16")
-    state = State()
+    # before a state is restored: it keeps the old rows as they are in the base
+    unfreezing = Unfreezing(model[0].auto_model, schedule, new_ids)
+    state, restored = State(), checkpoints.restore()
     if restored is not None:
         state = restored[0]
+        model.load_state_dict(restored[1])
         restore_optimizer(optimizer, model, restored[2])
         scaler.load_state_dict(state.scaler)
         progress.note(f"going on after step {state.step} of {plan.steps}")
@@ -201,12 +205,30 @@ def _prepare(
         guide=_guide(folder, data) if loss == "gist" else None,
         optimizer=optimizer,
         scaler=scaler,
-        schedule=Unfreezing(model[0].auto_model, schedule, ()),
+        schedule=unfreezing,
         judge=Judge(held_out=judged, embedder=embedder(judged.data)) if judged else None,
         checkpoints=checkpoints,
         state=state,
         progress=progress,
     )
+
+
+def _load(
+    folder: ModelFolder,
+    data: Dataset,
+    config: EncoderTrainingConfig,
+    device: str,
+    progress: Progress,
+) -> tuple[Any, tuple[int, ...]]:
+    """The model, with the ids of the tokens that it was given."""
+    from embedsearch.encoder.torch_engine import load_model
+
+    if not config.new_terms:
+        return load_model(folder.root, device), ()
+    with tempfile.TemporaryDirectory(prefix="embedsearch-") as home:
+        texts = [text for _, text in data.texts]
+        made = extend_base(folder, texts, config.new_terms, Path(home), progress)
+        return load_model(made.folder, device), made.new_ids
 
 
 def _guide(folder: ModelFolder, data: Dataset) -> Vectors:
