@@ -274,7 +274,9 @@ def captions(_: argparse.Namespace) -> Result:
         tokenizer = Tokenizer.train((each.text for each in train), kind)
         base = new_encoder(tokenizer, Path(home) / "new", NewEncoderConfig(max_tokens=64))
         output = Path(home) / "model"
-        found = train_encoder(train, CAPTIONS, base=base, output=output, held_out=dev, progress=Told())
+        found = train_encoder(
+            train, CAPTIONS, base=base, output=output, held_out=dev, progress=Told()
+        )
     held = make_held_out(dev)
     encoder = SentenceEncoder.load(DEFAULT_MODEL)
     bundled = held.measure(encoder.encode_document([text for _, text in held.data.texts]))
@@ -338,10 +340,7 @@ def between(stamps: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 def ours(rows: Sequence[TrainingPair]) -> list[tuple[float, float]]:
     told = Told(quiet=True)
     config = EncoderTrainingConfig(
-        epochs=1, batch_size=CAPTIONS = EncoderTrainingConfig(
-    epochs=2, batch_size=128, learning_rate=1e-3, held_out=0.0, evaluations=1
-)
-THROUGHPUT_BATCH, learning_rate=2e-5, negatives=1, held_out=0.0
+        epochs=1, batch_size=THROUGHPUT_BATCH, learning_rate=2e-5, negatives=1, held_out=0.0
     )
     with new_folder() as output:
         train_encoder(list(rows), config, output=output, progress=told)
@@ -381,10 +380,7 @@ def plain(rows: Sequence[TrainingPair], *, bf16: bool) -> list[tuple[float, floa
         arguments = SentenceTransformerTrainingArguments(
             output_dir=home,
             num_train_epochs=1,
-            per_device_train_batch_size=CAPTIONS = EncoderTrainingConfig(
-    epochs=2, batch_size=128, learning_rate=1e-3, held_out=0.0, evaluations=1
-)
-THROUGHPUT_BATCH,
+            per_device_train_batch_size=THROUGHPUT_BATCH,
             learning_rate=2e-5,
             bf16=bf16,
             use_cpu=True,
