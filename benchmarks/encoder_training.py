@@ -271,7 +271,7 @@ def captions(_: argparse.Namespace) -> Result:
     train, dev = (labelled(folder / f"{name}.tsv.gz") for name in ("train", "dev"))
     with tempfile.TemporaryDirectory(prefix="embedsearch-") as home:
         kind = TokenizerConfig(kind="wordpiece", vocab_size=4000)
-        tokenizer = Tokenizer.train((each.text for each in train), kind)
+        tokenizer = Tokenizer.train((each.texts[0] for each in train), kind)
         base = new_encoder(tokenizer, Path(home) / "new", NewEncoderConfig(max_tokens=64))
         output = Path(home) / "model"
         found = train_encoder(

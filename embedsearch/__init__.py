@@ -76,7 +76,7 @@ _HOMES = {
     "TokenizerEvaluationConfig": "tokenizer_evaluate",
     "TrainingDataConfig": "training_data",
     "TrainingPair": "encoder.training.examples",
-    "TrainingReport": "encoder.training.run",
+    "TrainingReport": "encoder.training.report",
     "Word2VecConfig": "word2vec",
     "compare_tokenizers": "tokenizer_compare",
     "compare_word": "tokens_to_vectors",

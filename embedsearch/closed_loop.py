@@ -15,7 +15,7 @@ from embedsearch.collection_pairs import (
 )
 from embedsearch.encoder.training.config import EncoderTrainingConfig
 from embedsearch.encoder.training.examples import Example, TrainingPair
-from embedsearch.encoder.training.run import TrainingReport
+from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.encoder_training import Data, examples_of, train_encoder
 from embedsearch.errors import InputError
 from embedsearch.evaluate import judged_questions
@@ -83,15 +83,14 @@ def improve_encoder(
     config = config or LoopConfig()
     questions: list[str] = []
     if judged is not None:
-        found, _, _ = judged_questions(judged, config.promotion.split)
-        questions = list(found.values())
-    made = None
-    examples: list[Example]
+        questions = list(judged_questions(judged, config.promotion.split)[0].values())
+    made, source = None, ""
     if data is None:
         made = pairs_from_collection(collection, config.pairs, avoid=questions, progress=progress)
-        examples, source = list(made.pairs), f"the collection {collection.folder.name}"
-    else:
-        examples, source = examples_of(data, config.reading, progress), ""
+        source = f"the collection {collection.folder.name}"
+    examples: list[Example] = (
+        list(made.pairs) if made else examples_of(data or [], config.reading, progress)
+    )
     pairs = [each for each in examples if isinstance(each, TrainingPair)]
     mining = None
     if config.mining is not None and pairs:

@@ -14,7 +14,8 @@ from embedsearch.encoder.training.examples import (
     TrainingPair,
     check_leakage,
 )
-from embedsearch.encoder.training.run import TrainingReport, train
+from embedsearch.encoder.training.report import TrainingReport
+from embedsearch.encoder.training.run import train
 from embedsearch.errors import InputError
 from embedsearch.models import DEFAULT_MODEL
 from embedsearch.training_data import TrainingDataConfig, read_training_data

@@ -49,7 +49,7 @@ from embedsearch.closed_loop import LoopConfig, LoopReport, improve_encoder
 from embedsearch.collection import Collection
 from embedsearch.collection_pairs import CollectionPairsConfig
 from embedsearch.encoder.training.config import EncoderTrainingConfig
-from embedsearch.encoder.training.run import TrainingReport
+from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
 from embedsearch.encoder_training import train_encoder
 from embedsearch.hard_negatives import MiningConfig

@@ -2,7 +2,8 @@
 
 from embedsearch.encoder.training.config import EncoderTrainingConfig
 from embedsearch.encoder.training.examples import LabelledText, ScoredPair, TrainingPair
-from embedsearch.encoder.training.run import TrainingReport, train
+from embedsearch.encoder.training.report import TrainingReport
+from embedsearch.encoder.training.run import train
 
 __all__ = [
     "EncoderTrainingConfig",

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from embedsearch.encoder.training.examples import check_examples
 from embedsearch.encoder.training.freezing import freeze, prepare_mode
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import choose_loss
+from embedsearch.encoder.training.report import TrainingReport, report_of
 from embedsearch.encoder.training.vocabulary import extend_base
 from embedsearch.errors import InputError, ModelError, StorageError
 from embedsearch.tuning.schedule import ScheduleConfig
@@ -31,38 +32,10 @@ from embedsearch.types import SILENT, Progress
 if TYPE_CHECKING:
     from embedsearch.encoder.training.config import EncoderTrainingConfig, Loss
     from embedsearch.encoder.training.examples import Example
+    from embedsearch.encoder.training.forward import TextEmbedder
     from embedsearch.encoder.training.held_out import HeldOut
     from embedsearch.encoder.training.loop import Fit
     from embedsearch.types import Vectors
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingReport:
-    """What was made. `metric` names what was measured on the held-out examples; `before` and
-    `after` are None where there were none. `best_step` 0 is the base, which nothing bettered.
-    """
-
-    output: Path
-    fingerprint: str
-    base: str
-    loss: str
-    examples: int
-    held_out: int
-    steps: int
-    best_step: int
-    metric: str
-    before: float | None
-    after: float | None
-    final_loss: float | None
-    tokens: int
-    tokens_per_second: float
-    precision: str
-    device: str
-    ended: str
-    seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"output": str(self.output)}
 
 
 def train(
@@ -103,7 +76,7 @@ def train(
     fit = _prepare(folder, data, judged, loss, config, checkpoints, device, progress)
     ended = fit.run()
     made = _write(fit, target)
-    report = _report(fit, made, base, ended, len(learned), len(kept), began)
+    report = report_of(fit, made, base, ended, len(learned), len(kept), began)
     write_card(made.root, report.as_json(), config, fit.state.measured, origin, source)
     checkpoints.remove()
     return report
@@ -156,61 +129,81 @@ def _prepare(
     device: str,
     progress: Progress,
 ) -> Fit:
+    """Everything in place for the first step, or for the one after the state that was saved."""
     import torch
 
-    from embedsearch.encoder.training.forward import TextEmbedder, choose_precision, tokenize
-    from embedsearch.encoder.training.loop import Fit, Judge, Plan, restore_optimizer
+    from embedsearch.encoder.training.loop import Fit, Judge, Plan
     from embedsearch.tuning.schedule import Unfreezing
 
-    where = training_device(device)
-    model, new_ids = _load(folder, data, config, where, progress)
-    precision = choose_precision(config.precision, where)
-
-    def embedder(of: Dataset) -> TextEmbedder:
-        return TextEmbedder(
-            model=model,
-            ids=tokenize(model, of.texts, config.max_tokens),
-            pad_id=int(model.tokenizer.pad_token_id or 0),
-            batch_tokens=config.batch_tokens,
-            precision=precision,
-            device=where,
-        )
-
-    prepare_mode(model, config)
     plan = Plan.of(data, config)
     if not plan.steps:
         raise InputError("no batch of two different pairs can be made of the examples")
-    schedule = ScheduleConfig(
-        total_steps=plan.steps,
-        frozen_steps=int(config.frozen_share * plan.steps) if new_ids else 0,
-        warmup_steps=int(config.warmup * plan.steps),
-    )
+    where = training_device(device)
+    model, new_ids = _load(folder, data, config, where, progress)
+    embedder = _embedder(model, data, config, where)
+    prepare_mode(model, config)
     optimizer = torch.optim.AdamW(
         freeze(model, config), weight_decay=config.weight_decay, fused=where != "mps"
     )
-    scaler = torch.amp.GradScaler("cuda", enabled=precision == "float16")
     # before a state is restored: it keeps the old rows as they are in the base
-    unfreezing = Unfreezing(model[0].auto_model, schedule, new_ids)
-    state, restored = State(), checkpoints.restore()
-    if restored is not None:
-        state = restored[0]
-        model.load_state_dict(restored[1])
-        restore_optimizer(optimizer, model, restored[2])
-        scaler.load_state_dict(state.scaler)
-        progress.note(f"going on after step {state.step} of {plan.steps}")
-    return Fit(
-        embedder=embedder(data),
+    schedule = Unfreezing(model[0].auto_model, _schedule(config, plan.steps, new_ids), new_ids)
+    fit = Fit(
+        embedder=embedder,
         plan=plan,
         loss=loss,
         guide=_guide(folder, data) if loss == "gist" else None,
         optimizer=optimizer,
-        scaler=scaler,
-        schedule=unfreezing,
-        judge=Judge(held_out=judged, embedder=embedder(judged.data)) if judged else None,
+        scaler=torch.amp.GradScaler("cuda", enabled=embedder.precision == "float16"),
+        schedule=schedule,
+        judge=Judge(held_out=judged, embedder=_embedder(model, judged.data, config, where))
+        if judged
+        else None,
         checkpoints=checkpoints,
-        state=state,
+        state=State(),
         progress=progress,
     )
+    _restore(fit)
+    return fit
+
+
+def _embedder(
+    model: Any, data: Dataset, config: EncoderTrainingConfig, device: str
+) -> TextEmbedder:
+    from embedsearch.encoder.training.forward import TextEmbedder, choose_precision, tokenize
+
+    return TextEmbedder(
+        model=model,
+        ids=tokenize(model, data.texts, config.max_tokens),
+        pad_id=int(model.tokenizer.pad_token_id or 0),
+        batch_tokens=config.batch_tokens,
+        precision=choose_precision(config.precision, device),
+        device=device,
+    )
+
+
+def _schedule(
+    config: EncoderTrainingConfig, steps: int, new_ids: tuple[int, ...]
+) -> ScheduleConfig:
+    return ScheduleConfig(
+        total_steps=steps,
+        frozen_steps=int(config.frozen_share * steps) if new_ids else 0,
+        warmup_steps=int(config.warmup * steps),
+    )
+
+
+def _restore(fit: Fit) -> None:
+    """Takes up the state that an interrupted training of the same run left."""
+    from embedsearch.encoder.training.loop import restore_optimizer
+
+    restored = fit.checkpoints.restore()
+    if restored is None:
+        return
+    fit.state, weights, optimizer = restored
+    model = fit.embedder.model
+    model.load_state_dict(weights)
+    restore_optimizer(fit.optimizer, model, optimizer)
+    fit.scaler.load_state_dict(fit.state.scaler)
+    fit.progress.note(f"going on after step {fit.state.step} of {fit.plan.steps}")
 
 
 def _load(
@@ -267,35 +260,3 @@ def _write(fit: Fit, target: Path) -> ModelFolder:
     except OSError as error:
         raise StorageError(f"{target} cannot be written: {error.strerror or error}") from None
     return ModelFolder.read(target)
-
-
-def _report(
-    fit: Fit,
-    made: ModelFolder,
-    base: str | Path,
-    ended: str,
-    examples: int,
-    held_out: int,
-    began: float,
-) -> TrainingReport:
-    state = fit.state
-    return TrainingReport(
-        output=made.root,
-        fingerprint=fingerprint_of(made),
-        base=str(base),
-        loss=fit.loss,
-        examples=examples,
-        held_out=held_out,
-        steps=state.step,
-        best_step=state.best_step if fit.judge else state.step,
-        metric=fit.judge.held_out.metric if fit.judge else "",
-        before=state.measured[0].metric if state.measured else None,
-        after=state.best,
-        final_loss=state.last_loss,
-        tokens=state.tokens,
-        tokens_per_second=state.tokens / max(state.seconds, 1e-9),
-        precision=fit.embedder.precision,
-        device=fit.embedder.device,
-        ended=ended,
-        seconds=time.perf_counter() - began,
-    )
