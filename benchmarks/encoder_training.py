@@ -98,19 +98,26 @@ def new_folder(kept: Path | None = None) -> Iterator[Path]:
         yield Path(home) / "model"
 
 
-def searched(folder: Path, model: str | Path, mode: Any, *, whole: bool = False) -> float:
-    config = EvaluationConfig(mode=mode, whole_documents=whole)
-    found = evaluate_search(folder, config, model=str(model)).measures["ndcg@10"]
-    tell(f"{folder.name} {mode}{' whole' if whole else ''} {Path(model).name}: {found:.4f}")
+def searched(
+    folder: Path, model: str | Path, modes: Sequence[Any], *, whole: bool = False
+) -> dict[str, float]:
+    """nDCG@10 in each mode; the documents are embedded once."""
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="embedsearch-") as home:
+        for mode in modes:
+            config = EvaluationConfig(mode=mode, whole_documents=whole)
+            measures = evaluate_search(folder, config, model=str(model), db=home).measures
+            found[str(mode)] = measures["ndcg@10"]
+            tell(f"{folder.name} {mode} {Path(model).name}: {found[str(mode)]:.4f}")
     return found
 
 
 def quality(folder: Path, model: str | Path) -> Result:
     """nDCG@10 with chunks by meaning and by both, and by meaning with whole documents."""
+    whole = searched(folder, model, ["semantic"], whole=True)["semantic"]
     return {
-        "semantic, whole documents": searched(folder, model, "semantic", whole=True),
-        "semantic": searched(folder, model, "semantic"),
-        "hybrid": searched(folder, model, "hybrid"),
+        "semantic, whole documents": whole,
+        **searched(folder, model, ["semantic", "hybrid"]),
     }
 
 
@@ -210,7 +217,7 @@ def cosqa(_: argparse.Namespace) -> Result:
     folder = data_folder() / "cosqa"
     questions = judged_questions(folder)[0]
     pairs = docstring_pairs(folder)
-    before = searched(folder, DEFAULT_MODEL, "semantic")
+    before = searched(folder, DEFAULT_MODEL, ["semantic"])["semantic"]
     with new_folder() as output:
         config = EncoderTrainingConfig(
             epochs=1, batch_size=32, learning_rate=2e-5, held_out=0.05, evaluations=4
@@ -222,7 +229,7 @@ def cosqa(_: argparse.Namespace) -> Result:
             questions=list(questions.values()),
             progress=Told(),
         )
-        after = searched(folder, output, "semantic")
+        after = searched(folder, output, ["semantic"])["semantic"]
     return {"before": before, "after": after, "pairs": len(pairs)}
 
 
@@ -244,7 +251,8 @@ def cranfield(options: argparse.Namespace) -> Result:
     """No labels: pairs of the documents alone; the judged questions are never seen."""
     folder = data_folder() / "cranfield"
     questions = judged_questions(folder)[0]
-    before = {mode: searched(folder, DEFAULT_MODEL, mode) for mode in ("semantic", "hybrid")}
+    modes = ("semantic", "hybrid")
+    before = searched(folder, DEFAULT_MODEL, modes)
     with (
         Collection.open(options.cache / "cranfield") as collection,
         new_folder() as output,
@@ -255,7 +263,7 @@ def cranfield(options: argparse.Namespace) -> Result:
         made = pairs_from_collection(collection, limit, avoid=avoid)
         mined, _ = mine_hard_negatives(collection, made.pairs)
         trained = train_encoder(mined, WITHOUT_LABELS, output=output, progress=Told())
-        after = {mode: searched(folder, output, mode) for mode in ("semantic", "hybrid")}
+        after = searched(folder, output, modes)
     return {
         "before": before,
         "after": after,

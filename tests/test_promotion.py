@@ -188,3 +188,42 @@ def test_questions_about_other_documents_are_refused(tmp_path, judged):
             try_model(collection, FakeEncoder(seed=1), judged)
     with pytest.raises(InputError, match="promote"):
         PromotionConfig(promote="always")
+
+
+def test_the_collection_is_searched_and_written_to_during_a_trial(tmp_path, judged):
+    better = CountingEncoder()
+    with opened(tmp_path, Deaf()) as collection:
+        found = []
+
+        class Meanwhile:
+            def start(self, description, total, unit):
+                if description == "Reindexing" and not found:
+                    assert (tmp_path / "c.shadow").is_dir()
+                    found.append(collection.search("topic3 word3", 5))
+                    collection.upsert([Document(id="late", text="topic99 comes late")])
+
+            def advance(self, amount):
+                pass
+
+            def note(self, message):
+                pass
+
+        config = PromotionConfig(promote="if-better", **SEMANTIC)
+        assert try_model(collection, better, judged, config, progress=Meanwhile()).promoted
+        assert len(found[0]) == 5
+        assert better.documents[-1] == "topic99 comes late"
+        assert len(better.documents) == 121
+        assert collection.search("comes late", 1, mode="semantic")[0].document_id == "late"
+
+
+def test_a_trial_that_fails_leaves_no_shadow(tmp_path, judged):
+    class Broken(CountingEncoder):
+        def encode_document(self, texts):
+            raise ZeroDivisionError
+
+    with opened(tmp_path, Deaf()) as collection:
+        before = collection.status()
+        with pytest.raises(ZeroDivisionError):
+            try_model(collection, Broken(), judged)
+        assert collection.status() == before
+    assert not (tmp_path / "c.shadow").exists()

@@ -130,3 +130,21 @@ def test_evaluate_encoder(tmp_path, capsys, base):
     ]
     assert main(["evaluate", "encoder", str(path), "--model", str(base), "--max-score", "5"]) == 0
     assert "spearman" in capsys.readouterr().out
+
+
+def test_a_model_from_nothing(tmp_path, capsys, pairs):
+    texts = write(tmp_path / "texts.txt", "\n".join(pair.positive for pair in PAIRS))
+    tokenizer = tmp_path / "tokenizer"
+    assert main(["train", "tokenizer", str(texts), "--out", str(tokenizer), "--kind", "bpe"]) == 0
+    capsys.readouterr()
+    code, found = run(
+        capsys, "train", "encoder", pairs, "--out", tmp_path / "out", "--tokenizer", tokenizer,
+        "--layers", "1", "--hidden", "32", *FEW_STEPS,
+    )  # fmt: skip
+    assert code == 0
+    assert found["steps"] == 3
+    code, found = run(
+        capsys, "train", "encoder", pairs, "--out", tmp_path / "no", "--tokenizer", tokenizer,
+        "--model", tokenizer,
+    )  # fmt: skip
+    assert code == 2
