@@ -164,14 +164,25 @@ class Collection:
         *,
         model: str | Path | Encoder | None = None,
         chunking: ChunkingConfig | None = None,
+        keep_previous: bool = False,
         progress: Progress = SILENT,
     ) -> SyncReport:
         """Embeds every document anew, with another model or another way of cutting.
 
         The new chunks are built beside the old ones, which go on being searched; the switch is one
-        transaction at the end. An interrupted run goes on where it stopped.
+        transaction at the end. An interrupted run goes on where it stopped. `keep_previous` keeps
+        the vectors that there were for a `rollback`.
         """
-        return self._writer.reindex(model, chunking, progress)
+        return self._writer.reindex(model, chunking, progress, keep_previous=keep_previous)
+
+    def rollback(self, *, progress: Progress = SILENT) -> SyncReport:
+        """Goes back to the model before the last promotion; what it embedded then is not embedded
+        again. Another rollback undoes this one.
+
+        Raises NotFoundError where there was no promotion, or the model's folder is gone, and
+        FingerprintError where the folder holds another model now.
+        """
+        return self._writer.rollback(progress)
 
     def vacuum(self) -> int:
         """Erases what was deleted from the disk, and returns the bytes that became free.

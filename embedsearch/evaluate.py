@@ -112,7 +112,7 @@ def evaluate_search(
             folder, lambda place, remark: progress.note(f"skipped {place}: {remark}")
         )
         fill(collection, documents, str(folder), progress, ids=corpus)
-        run = _run(collection, judged, config, progress)
+        run = run_questions(collection, judged, config, progress)
         count, name = len(collection), collection.status().model or ""
     return SearchEvaluation(
         measures=score_run(run, {i: qrels[i] for i in judged}),
@@ -124,6 +124,32 @@ def evaluate_search(
         split=split,
         seconds=time.perf_counter() - began,
     )
+
+
+def judged_questions(
+    folder: str | Path, split: str | None = None, progress: Progress = SILENT
+) -> tuple[dict[str, str], Qrels, str]:
+    """The questions of a judged set by id, their judgements, and the split that was taken.
+
+    Questions without a relevant document are left out. Raises as `evaluate_search`.
+    """
+    home = Path(folder).expanduser()
+    chosen = split or _default_split(home, progress)
+    qrels = read_qrels(home, chosen)
+    queries = read_queries(home, lambda place, remark: progress.note(f"{place}: {remark}"))
+    judged = _judged(home, qrels, queries, progress)
+    return judged, {query: qrels[query] for query in judged}, chosen
+
+
+def score_questions(run: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, dict[str, float]]:
+    """`ndcg@10` and `recall@100` of each question of `qrels`, as in `score_run`."""
+    scores = _trec_eval(run, qrels, {"ndcg_cut.10", "recall.100"})
+    nothing = {"ndcg_cut_10": 0.0, "recall_100": 0.0}
+    found = {query: scores.get(query, nothing) for query in qrels}
+    return {
+        query: {"ndcg@10": each["ndcg_cut_10"], "recall@100": each["recall_100"]}
+        for query, each in found.items()
+    }
 
 
 def score_run(run: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, float]:
@@ -241,7 +267,7 @@ def fill(
     collection.upsert(documents, progress=progress)
 
 
-def _run(
+def run_questions(
     collection: Collection,
     queries: Mapping[str, str],
     config: EvaluationConfig,

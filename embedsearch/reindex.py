@@ -12,8 +12,10 @@ from embedsearch.store.documents import StoredDocument, count, insert_chunks, it
 from embedsearch.store.settings import (
     Model,
     activate_model,
+    active_model,
     delete_setting,
     get_setting,
+    keep_previous,
     put_setting,
 )
 from embedsearch.store.vectors import disown_damaged_vectors, drop_unused_vectors
@@ -57,9 +59,14 @@ def _stage_document(db: Database, ingest: Ingest, stored: StoredDocument) -> Non
     ingest.put(stored.document, write)
 
 
-def switch(db: Database, ingest: Ingest, model: Model) -> int:
-    """Puts the staged chunks in place of the old ones, in one transaction; returns how many."""
+def switch(db: Database, ingest: Ingest, model: Model, *, keep: bool = False) -> int:
+    """Puts the staged chunks in place of the old ones, in one transaction; returns how many.
+
+    `keep` leaves the vectors of the model that there was, so that a rollback finds them.
+    """
     with db.atomic():
+        before = active_model(db)
+        keep_previous(db, before if keep and before and before.id != model.id else None)
         db.execute("DELETE FROM chunks")
         db.execute(
             "INSERT INTO chunks (document, start, end, headings, context, text, vector) "

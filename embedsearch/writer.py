@@ -10,17 +10,29 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from embedsearch.access import Access
-from embedsearch.errors import InputError
+from embedsearch.errors import InputError, NotFoundError
 from embedsearch.index import IndexConfig
 from embedsearch.indexing import ask_index, build_generation, tidy
 from embedsearch.ingest import Ingest
-from embedsearch.models import EncoderSlot, adopt_model, load_encoder, stored_model
+from embedsearch.models import (
+    EncoderSlot,
+    adopt_model,
+    check_fingerprint,
+    load_encoder,
+    stored_model,
+)
 from embedsearch.plan import SyncConfig, plan_sync
 from embedsearch.reindex import stage, switch
 from embedsearch.status import folder_size
 from embedsearch.store import documents as store
 from embedsearch.store.erase import empty_log, erase
-from embedsearch.store.settings import Model, active_model, get_setting, put_setting
+from embedsearch.store.settings import (
+    Model,
+    active_model,
+    get_setting,
+    previous_model,
+    put_setting,
+)
 from embedsearch.store.sources import drop_empty_sources, forget_documents
 from embedsearch.store.vectors import drop_unused_vectors
 from embedsearch.sync import Sync
@@ -99,6 +111,8 @@ class Writer:
         model: str | Path | Encoder | None,
         chunking: ChunkingConfig | None,
         progress: Progress,
+        *,
+        keep_previous: bool = False,
     ) -> SyncReport:
         began = time.perf_counter()
         with self._access.writing() as db:
@@ -115,7 +129,7 @@ class Writer:
                 progress=progress,
             )
             stage(db, ingest, target)
-            switch(db, ingest, target)
+            switch(db, ingest, target, keep=keep_previous)
             build_generation(db, self._folder, target, progress)
             documents = store.count(db, "documents")
         if model is not None:
@@ -124,6 +138,18 @@ class Writer:
         return SyncReport(
             changed=documents, seconds=time.perf_counter() - began, **asdict(ingest.tally)
         )
+
+    def rollback(self, progress: Progress) -> SyncReport:
+        with self._access.reading() as db:
+            previous = previous_model(db)
+        if previous is None:
+            raise NotFoundError(
+                f"{self._folder} has no model to go back to: there was no promotion since it was "
+                "made or reindexed"
+            )
+        encoder = load_encoder(previous.name, self._encoder.compute)
+        check_fingerprint(encoder, previous)
+        return self.reindex(encoder, None, progress, keep_previous=True)
 
     def vacuum(self) -> int:
         before = folder_size(self._folder)

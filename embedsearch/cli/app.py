@@ -9,6 +9,7 @@ import typer
 from embedsearch import __version__
 from embedsearch.cli import (
     asking,
+    encoder_training,
     evaluation,
     generating,
     lm_training,
@@ -61,6 +62,7 @@ train = typer.Typer(
 app.add_typer(train, name="train")
 evaluate = evaluation.register(app)
 training.register(train)
+encoder_training.register(train)
 static.register(train)
 lm_training.register(train)
 words.register(app, train, evaluate)

@@ -17,14 +17,16 @@ from embedsearch.cli.decoding import (
     generation_config,
     refuse_decoding,
 )
+from embedsearch.cli.encoder_options import Columns, MaxScore
 from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Device, Engine, Json, Model, Tokenizers
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.encoder_evaluate import EncoderEvaluationConfig, evaluate_encoder
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
 from embedsearch.evaluate_answers import AnswerEvaluation, evaluate_answers
 from embedsearch.language_models import LanguageModelConfig, load_language_model
-from embedsearch.models import Compute
+from embedsearch.models import DEFAULT_MODEL, Compute
 from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
 from embedsearch.types import Mode
 
@@ -48,6 +50,7 @@ def register(app: typer.Typer) -> typer.Typer:
     )
     evaluate.command()(search)
     evaluate.command()(answers)
+    evaluate.command()(encoder)
     evaluate.command()(tokenizer)
     app.add_typer(evaluate, name="evaluate")
     return evaluate
@@ -104,6 +107,56 @@ def search(
         print_json(found.as_json())
     else:
         _print_evaluation(found)
+    return DONE
+
+
+def encoder(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Files of scored pairs, and BEIR folders."),
+    ],
+    model: Model = None,
+    dims: Annotated[
+        list[int] | None,
+        typer.Option("--dims", metavar="D", help="Also with vectors cut to D numbers; repeatable."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose judgements; `test`, else the first there is."),
+    ] = EncoderEvaluationConfig.split,
+    columns: Columns = None,
+    max_score: MaxScore = EncoderEvaluationConfig.max_score,
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
+    as_json: Json = False,
+) -> int:
+    """Measure an encoder by itself: similarity, pair classification, retrieval.
+
+    Pairs whose scores are all 0 or 1 are a classification. Documents of a folder are one vector
+    each.
+
+    Example: embedsearch evaluate encoder pairs.csv data/handbook --model my-encoder --dims 128
+    """
+    config = EncoderEvaluationConfig(
+        dims=tuple(dims or ()),
+        split=split,
+        columns=tuple(columns.split(",")) if columns else (),
+        max_score=max_score,
+    )
+    with TerminalProgress() as progress:
+        scores = evaluate_encoder(
+            paths,
+            config,
+            model=model or DEFAULT_MODEL,
+            compute=Compute(engine=engine, device=device),
+            progress=progress,
+        )
+    if as_json:
+        print_json([score.as_json() for score in scores])
+    else:
+        for score in scores:
+            measures = "  ".join(f"{name} {value:.4f}" for name, value in score.measures.items())
+            print(f"{plain(score.name)}  {score.task}  {score.dims} dimensions  {measures}")
     return DONE
 
 

@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command()(delete)
     app.command()(vacuum)
     app.command()(reindex)
+    app.command()(rollback)
     app.command()(export)
 
 
@@ -200,6 +201,30 @@ def reindex(
         ) as collection,
     ):
         report = collection.reindex(model=model, progress=progress)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        print_report(report)
+    return DONE
+
+
+def rollback(
+    db: Db = Path(DEFAULT_DB),
+    engine: Engine = Compute.engine,
+    device: Device = Compute.device,
+    as_json: Json = False,
+) -> int:
+    """Go back to the model before the last promotion.
+
+    What it had embedded is not embedded again. A second rollback undoes the first.
+
+    Example: embedsearch rollback --db notes.es
+    """
+    with (
+        TerminalProgress() as progress,
+        Collection.open(db, create=False, engine=engine, device=device) as collection,
+    ):
+        report = collection.rollback(progress=progress)
     if as_json:
         print_json(asdict(report))
     else:

@@ -99,6 +99,17 @@ def open_database(folder: Path, *, read_only: bool) -> Database:
         return db
 
 
+def copy_database(db: Database, folder: Path) -> None:
+    """Writes the database, as its transaction sees it, into another folder that has none yet."""
+    path = folder / DATABASE_NAME
+    with plain_errors(path):
+        target = sqlite3.connect(path)
+        try:
+            db.conn.backup(target)
+        finally:
+            target.close()
+
+
 def migrate(db: Database) -> None:
     """Brings the schema up to date. The caller holds the writer's lock."""
     # In one transaction with the library's own table: killed in between, a new database would

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlite_utils import Database
+
+PREVIOUS = "previous"
+"""Setting that holds the model before a promotion, whose vectors are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,20 @@ def activate_model(db: Database, model: Model, name: str) -> None:
     """From now on the chunks are this model's; `name` is what the user calls it."""
     db.execute("UPDATE models SET name = ? WHERE id = ?", [name, model.id])
     put_setting(db, "model", model.id)
+
+
+def previous_model(db: Database) -> Model | None:
+    """The model before the last promotion, to go back to; None where there was none."""
+    stored = get_setting(db, PREVIOUS)
+    return Model(**stored) if stored else None
+
+
+def keep_previous(db: Database, model: Model | None) -> None:
+    """Keeps this model's vectors for a rollback, and no other's."""
+    if model is None:
+        delete_setting(db, PREVIOUS)
+    else:
+        put_setting(db, PREVIOUS, asdict(model))
 
 
 def delete_setting(db: Database, key: str) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlite_utils import Database
 
 from embedsearch.errors import CorruptStoreError
-from embedsearch.store.documents import SQL_VARIABLES
+from embedsearch.store.documents import SQL_VARIABLES, batched
+from embedsearch.store.settings import PREVIOUS
 
 if TYPE_CHECKING:
+    from embedsearch.store.settings import Model
     from embedsearch.types import RowIds, Vectors
 
 UNIT_TOLERANCE = 1e-3
@@ -40,6 +43,20 @@ def find_vectors(db: Database, model: int, hashes: Sequence[bytes]) -> dict[byte
     return found
 
 
+def vectors_by_hash(
+    db: Database, model: int, dim: int, hashes: Sequence[bytes]
+) -> dict[bytes, Vectors]:
+    """The vectors that are there already, each of shape (dim,), by content hash."""
+    rows = {row: digest for digest, row in find_vectors(db, model, hashes).items()}
+    found: dict[bytes, Vectors] = {}
+    for part in batched(list(rows)):
+        marks = ",".join("?" * len(part))
+        for row, blob in db.execute(f"SELECT id, vector FROM vectors WHERE id IN ({marks})", part):
+            if len(blob) == 4 * dim:
+                found[rows[row]] = np.frombuffer(blob, dtype="<f4").astype(np.float32)
+    return found
+
+
 def put_vectors(
     db: Database, model: int, hashes: Sequence[bytes], vectors: Vectors
 ) -> dict[bytes, int]:
@@ -53,11 +70,34 @@ def put_vectors(
 
 
 def drop_unused_vectors(db: Database) -> int:
-    """Deletes vectors that no chunk uses; returns how many."""
+    """Deletes vectors that no chunk uses; returns how many.
+
+    Those of the model before stay for a rollback, as long as their content does.
+    """
     return db.execute(
         "DELETE FROM vectors WHERE NOT EXISTS (SELECT 1 FROM chunks c WHERE c.vector = vectors.id) "
-        "AND NOT EXISTS (SELECT 1 FROM staged_chunks c WHERE c.vector = vectors.id)"
+        "AND NOT EXISTS (SELECT 1 FROM staged_chunks c WHERE c.vector = vectors.id) "
+        "AND NOT (model IS (SELECT json_extract(value, '$.id') FROM settings WHERE key = ?) "
+        "AND EXISTS (SELECT 1 FROM vectors v JOIN chunks c ON c.vector = v.id WHERE v.hash = "
+        "vectors.hash AND v.model IN (SELECT CAST(value AS INTEGER) FROM settings "
+        "WHERE key = 'model')))",
+        [PREVIOUS],
     ).rowcount
+
+
+def take_vectors(db: Database, other: Path, model: Model) -> None:
+    """Copies a model's vectors from another collection's database, but for those that are here."""
+    db.execute("ATTACH DATABASE ? AS other", [str(other)])
+    try:
+        with db.atomic():
+            db.execute(
+                "INSERT OR IGNORE INTO vectors (model, hash, vector) "
+                "SELECT ?, v.hash, v.vector FROM other.vectors v "
+                "JOIN other.models m ON m.id = v.model WHERE m.fingerprint = ?",
+                [model.id, model.fingerprint],
+            )
+    finally:
+        db.execute("DETACH DATABASE other")
 
 
 def disown_damaged_vectors(db: Database, model: int, dim: int) -> int:

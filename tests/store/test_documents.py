@@ -36,6 +36,7 @@ from embedsearch.store.vectors import (
     find_vectors,
     put_vectors,
     read_embeddings,
+    vectors_by_hash,
 )
 from embedsearch.types import Chunk, Document
 from tests.store.rows import DIM, chunk_rows, make_database, make_model, put, vector_of
@@ -248,6 +249,16 @@ def test_a_vector_goes_with_its_last_chunk(db, model):
     delete_documents(db, ["b"])
     assert drop_unused_vectors(db) == 1
     assert count(db, "vectors") == 0
+
+
+def test_vectors_are_read_by_the_hash_of_their_content(db, model):
+    hashes = [content_hash(f"text {i}") for i in range(600)]
+    vectors = np.random.default_rng(0).random((600, 4), dtype=np.float32)
+    put_vectors(db, model.id, hashes, vectors)
+    found = vectors_by_hash(db, model.id, 4, [*hashes[::-1], content_hash("none")])
+    assert found.keys() == set(hashes)
+    np.testing.assert_array_equal([found[digest] for digest in hashes], vectors)
+    assert vectors_by_hash(db, model.id, 5, hashes) == {}  # damaged: not as long as the model's
 
 
 def test_a_vector_of_a_staged_chunk_stays(db, model):

@@ -1,0 +1,317 @@
+"""`train encoder`: fine-tuning a sentence encoder, and trying it on a collection."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from embedsearch.cli.encoder_options import (
+    Base,
+    BatchSize,
+    BatchTokens,
+    Cached,
+    Columns,
+    Dropout,
+    Epochs,
+    Evaluations,
+    FreezeEmbeddings,
+    FreezeLayers,
+    FrozenShare,
+    GistMargin,
+    GradientCheckpointing,
+    HeldOut,
+    LearningRate,
+    LossName,
+    Matryoshka,
+    MaxScore,
+    MaxTokens,
+    Negatives,
+    NewTerms,
+    Patience,
+    PrecisionName,
+    Scale,
+    Seed,
+    TripletMargin,
+    Warmup,
+    WeightDecay,
+)
+from embedsearch.cli.main import DONE
+from embedsearch.cli.options import DEFAULT_DB, Device, Json
+from embedsearch.cli.output import print_json, remark
+from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.closed_loop import LoopConfig, LoopReport, improve_encoder
+from embedsearch.collection import Collection
+from embedsearch.collection_pairs import CollectionPairsConfig
+from embedsearch.encoder.training.config import EncoderTrainingConfig
+from embedsearch.encoder.training.report import TrainingReport
+from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
+from embedsearch.encoder_training import train_encoder
+from embedsearch.hard_negatives import MiningConfig
+from embedsearch.models import DEFAULT_MODEL, Compute
+from embedsearch.promotion import Promote, PromotionConfig, Trial
+from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.training_data import TrainingDataConfig
+from embedsearch.types import Mode
+
+Defaults = EncoderTrainingConfig
+
+
+def register(train: typer.Typer) -> None:
+    train.command()(encoder)
+
+
+def encoder(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder for the model.")],
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="INPUT...", help="Pairs, scored pairs or labelled texts; BEIR folders."
+        ),
+    ] = None,
+    base: Base = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer", metavar="T", help="Begin with a random model for this tokenizer."
+        ),
+    ] = None,
+    layers: Annotated[
+        int, typer.Option(metavar="N", help="--tokenizer: layers of the model.")
+    ] = NewEncoderConfig.layers,
+    hidden: Annotated[
+        int, typer.Option(metavar="N", help="--tokenizer: dimensions of the model.")
+    ] = NewEncoderConfig.hidden,
+    held_out_data: Annotated[
+        Path | None,
+        typer.Option("--held-out-data", metavar="FILE", help="Measured, never trained on."),
+    ] = None,
+    train_split: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose judgements of a BEIR folder to learn from.")
+    ] = TrainingDataConfig.split,
+    columns: Columns = None,
+    max_score: MaxScore = TrainingDataConfig.max_score,
+    db: Annotated[
+        Path | None,
+        typer.Option(
+            "--db", metavar="DIR", help="The collection: negatives are mined from its index."
+        ),
+    ] = None,
+    from_collection: Annotated[
+        bool, typer.Option("--from-collection", help="Make the pairs of its documents.")
+    ] = False,
+    pairs: Annotated[
+        int, typer.Option("--pairs", metavar="N", help="How many pairs --from-collection makes.")
+    ] = CollectionPairsConfig.limit,
+    mine: Annotated[
+        int, typer.Option("--mine", metavar="N", help="Negatives mined for a pair; 0 for none.")
+    ] = MiningConfig.count,
+    rank_first: Annotated[
+        int, typer.Option(metavar="N", help="Mine from this rank of a search on …")
+    ] = MiningConfig.first,
+    rank_last: Annotated[int, typer.Option(metavar="N", help="… to this one.")] = MiningConfig.last,
+    margin: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Drop negatives nearer than the positive less X."),
+    ] = MiningConfig.margin,
+    cross_check: Annotated[
+        bool,
+        typer.Option(
+            "--cross-check/--no-cross-check",
+            help="Drop negatives that both rankings have before the positive.",
+        ),
+    ] = MiningConfig.cross_check,
+    evaluate: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Judged questions about the collection, to compare on."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Whose judgements to compare on; `test`, else the first."
+        ),
+    ] = PromotionConfig.split,
+    mode: Annotated[Mode, typer.Option(help="The search to compare.")] = PromotionConfig.mode,
+    promote: Annotated[
+        Promote, typer.Option(help="Whether the collection takes the new model over.")
+    ] = PromotionConfig.promote,
+    p_value: Annotated[
+        float, typer.Option(metavar="P", help="How unlikely luck has to be.")
+    ] = PromotionConfig.p_value,
+    loss: LossName = Defaults.loss,
+    epochs: Epochs = Defaults.epochs,
+    batch_size: BatchSize = Defaults.batch_size,
+    learning_rate: LearningRate = Defaults.learning_rate,
+    warmup: Warmup = Defaults.warmup,
+    weight_decay: WeightDecay = Defaults.weight_decay,
+    scale: Scale = Defaults.scale,
+    gist_margin: GistMargin = Defaults.gist_margin,
+    triplet_margin: TripletMargin = Defaults.triplet_margin,
+    negatives: Negatives = Defaults.negatives,
+    matryoshka: Matryoshka = None,
+    cached: Cached = Defaults.cached,
+    batch_tokens: BatchTokens = Defaults.batch_tokens,
+    max_tokens: MaxTokens = Defaults.max_tokens,
+    precision: PrecisionName = Defaults.precision,
+    dropout: Dropout = Defaults.dropout,
+    gradient_checkpointing: GradientCheckpointing = Defaults.gradient_checkpointing,
+    freeze_embeddings: FreezeEmbeddings = Defaults.freeze_embeddings,
+    freeze_layers: FreezeLayers = Defaults.freeze_layers,
+    new_terms: NewTerms = Defaults.new_terms,
+    frozen_share: FrozenShare = Defaults.frozen_share,
+    held_out: HeldOut = Defaults.held_out,
+    evaluations: Evaluations = Defaults.evaluations,
+    patience: Patience = Defaults.patience,
+    seed: Seed = Defaults.seed,
+    device: Device = Compute.device,
+    as_json: Json = False,
+) -> int:
+    """Fine-tune a sentence encoder, and know whether it got better.
+
+    With --db, hard negatives come from the collection's index; with --evaluate, the collection is
+    embedded anew beside itself and both are compared on judged questions. An interrupted training
+    goes on when the same command is run again.
+
+    Example: embedsearch train encoder pairs.jsonl --out my-encoder --db notes.es
+    """
+    config = LoopConfig(
+        training=EncoderTrainingConfig(
+            loss=loss,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            warmup=warmup,
+            weight_decay=weight_decay,
+            scale=scale,
+            gist_margin=gist_margin,
+            triplet_margin=triplet_margin,
+            negatives=negatives,
+            matryoshka_dims=tuple(matryoshka or ()),
+            cached=cached,
+            batch_tokens=batch_tokens,
+            max_tokens=max_tokens,
+            precision=precision,
+            dropout=dropout,
+            gradient_checkpointing=gradient_checkpointing,
+            freeze_embeddings=freeze_embeddings,
+            freeze_layers=freeze_layers,
+            new_terms=new_terms,
+            frozen_share=frozen_share,
+            held_out=held_out,
+            evaluations=evaluations,
+            patience=patience,
+            seed=seed,
+        ),
+        pairs=CollectionPairsConfig(limit=pairs, seed=seed),
+        mining=MiningConfig(
+            count=mine,
+            first=rank_first,
+            last=rank_last,
+            margin=margin,
+            cross_check=cross_check,
+        )
+        if mine
+        else None,
+        promotion=PromotionConfig(promote=promote, p_value=p_value, split=split, mode=mode),
+        reading=TrainingDataConfig(
+            split=train_split,
+            columns=tuple(columns.split(",")) if columns else (),
+            max_score=max_score,
+        ),
+    )
+    if from_collection and inputs:
+        raise typer.BadParameter("give either INPUT or --from-collection, not both")
+    if not (from_collection or inputs):
+        raise typer.BadParameter("give INPUT, or --from-collection to make pairs of documents")
+    if tokenizer and base:
+        raise typer.BadParameter("give either --model or --tokenizer, not both")
+    with TerminalProgress() as progress, _new_base(tokenizer, layers, hidden, seed) as new:
+        base = new or base
+        if db or from_collection or evaluate:
+            home = db or Path(os.environ.get("EMBEDSEARCH_DB", DEFAULT_DB))
+            with Collection.open(home, create=False, device=device) as collection:
+                report = improve_encoder(
+                    collection,
+                    out,
+                    config,
+                    data=inputs or None,
+                    held_out=held_out_data,
+                    base=base,
+                    judged=evaluate,
+                    device=device,
+                    progress=progress,
+                )
+        else:
+            trained = train_encoder(
+                inputs or [],
+                config.training,
+                base=base or DEFAULT_MODEL,
+                output=out,
+                held_out=held_out_data,
+                reading=config.reading,
+                device=device,
+                progress=progress,
+            )
+            report = LoopReport(training=trained, seconds=trained.seconds)
+    _tell(report, as_json)
+    return DONE
+
+
+@contextmanager
+def _new_base(tokenizer: str | None, layers: int, hidden: int, seed: int) -> Iterator[str | None]:
+    """The folder of a random model for a tokenizer; None where none is asked for."""
+    if tokenizer is None:
+        yield None
+        return
+    config = NewEncoderConfig(layers=layers, hidden=hidden, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="embedsearch-") as home:
+        yield str(new_encoder(Tokenizer.load(tokenizer), Path(home) / "new", config))
+
+
+def _tell(report: LoopReport, as_json: bool) -> None:
+    if as_json:
+        print_json(report.as_json())
+        return
+    if report.pairs:
+        remark(f"pairs made: {_counts(report.pairs.found)}")
+    if report.mining:
+        mined = report.mining
+        remark(f"negatives: {mined.kept:,} of {mined.candidates:,}; left {_counts(mined.dropped)}")
+    _tell_training(report.training)
+    if report.trial:
+        _tell_trial(report.trial)
+
+
+def _counts(counts: Any) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none"
+
+
+def _tell_training(report: TrainingReport) -> None:
+    print(
+        f"{plain(str(report.output))}: {report.steps:,} steps on {report.examples:,} examples, "
+        f"{report.tokens_per_second:,.0f} tokens/s, {report.seconds / 60:,.1f} min ({report.ended})"
+    )
+    if report.before is not None and report.after is not None:
+        print(
+            f"{report.metric} on {report.held_out:,} held-out examples: {report.before:.4f} → "
+            f"{report.after:.4f}"
+            + ("" if report.best_step else "; nothing bettered the base, which is what was saved")
+        )
+
+
+def _tell_trial(trial: Trial) -> None:
+    for name, found in trial.measures.items():
+        print(
+            f"{trial.mode} {name:<10} {found.before:.4f} → {found.after:.4f}  "
+            f"[{found.low:+.4f}, {found.high:+.4f}]  p = {found.p_value:.4f}  "
+            f"({found.questions:,} questions)"
+        )
+    done = "promoted" if trial.promoted else "not promoted"
+    print(f"{done}: {plain(trial.reason)}")
+    if trial.promoted:
+        remark("`embedsearch rollback` goes back to the model before")

@@ -1,0 +1,178 @@
+"""The state of a training on disk: what is needed to go on as if nothing had happened.
+
+Beside the output folder lies `<output>.training/` with a folder for the last saved step, and the
+weights that were best so far. A step's folder counts once its state.json is there; the one before
+is deleted only then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedsearch.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    Tensors = Mapping[str, torch.Tensor]
+
+_STATE, _WEIGHTS, _OPTIMIZER, _BEST = (
+    "state.json",
+    "weights.safetensors",
+    "optimizer.safetensors",
+    "best.safetensors",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A measurement on the held-out examples after `step` steps; `loss` is the mean since the last
+    one, None before the first step."""
+
+    step: int
+    loss: float | None
+    metric: float
+
+
+@dataclass(kw_only=True)
+class State:
+    """How far a training is. `scaler` is the state of float16's loss scale."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    last_loss: float | None = None
+    best_step: int = 0
+    scaler: dict[str, float] = field(default_factory=dict)
+    measured: list[Measured] = field(default_factory=list)
+
+    @property
+    def best(self) -> float | None:
+        """The metric of the best state so far."""
+        return next((each.metric for each in self.measured if each.step == self.best_step), None)
+
+    @property
+    def without_better(self) -> int:
+        """Measurements since the best one."""
+        return sum(each.step > self.best_step for each in self.measured)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Saved states of the run that the digest `run` names, beside the folder `output`."""
+
+    output: Path
+    run: str
+
+    @property
+    def folder(self) -> Path:
+        return self.output.with_name(f"{self.output.name}.training")
+
+    def restore(self) -> tuple[State, dict[str, torch.Tensor], dict[str, torch.Tensor]] | None:
+        """The last state with weights and optimizer; None where there is none.
+
+        Raises InputError where another run left one, or it is damaged.
+        """
+        from safetensors.torch import load_file
+
+        steps = sorted(self.folder.glob("step-*/state.json"))
+        if not steps:
+            return None
+        try:
+            saved = json.loads(steps[-1].read_text(encoding="utf-8"))
+            if saved.pop("run") != self.run:
+                raise InputError(
+                    f"{self.folder} holds the unfinished training of other data, settings or "
+                    "another base: name another output folder, or delete it to start anew"
+                )
+            saved["measured"] = [Measured(**each) for each in saved["measured"]]
+            home = steps[-1].parent
+            return State(**saved), load_file(home / _WEIGHTS), load_file(home / _OPTIMIZER)
+        except InputError:
+            raise
+        except Exception as error:  # whatever a damaged file makes json or safetensors raise
+            raise InputError(
+                f"{self.folder} holds a damaged training state ({error}): delete it to start anew"
+            ) from None
+
+    def save(self, state: State, weights: Tensors, optimizer: Tensors) -> Path:
+        """Writes the state, then drops the one before; returns its folder."""
+        from safetensors.torch import save_file
+
+        home = self.folder / f"step-{state.step:08d}"
+        with _storage(self.folder):
+            if home.exists():
+                return home
+            partial = self.folder / f"partial-{state.step:08d}"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            save_file(dict(weights), partial / _WEIGHTS)
+            save_file(dict(optimizer), partial / _OPTIMIZER)
+            text = json.dumps(asdict(state) | {"run": self.run})
+            (partial / _STATE).write_text(text, encoding="utf-8")
+            for path in partial.iterdir():
+                _sync(path)
+            partial.rename(home)
+            for old in self.folder.iterdir():
+                if old.is_dir() and old != home:
+                    shutil.rmtree(old, ignore_errors=True)
+        return home
+
+    def save_best(self, weights: Tensors) -> None:
+        """Keeps these weights as the best so far."""
+        from safetensors.torch import save_file
+
+        with _storage(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = self.folder / f"{_BEST}.partial"
+            save_file(dict(weights), partial)
+            _sync(partial)
+            partial.replace(self.folder / _BEST)
+
+    def best(self) -> dict[str, torch.Tensor] | None:
+        """The weights that `save_best` kept last, or None."""
+        from safetensors.torch import load_file
+
+        path = self.folder / _BEST
+        return load_file(path) if path.is_file() else None
+
+    def remove(self) -> None:
+        """The training is done: nothing of it is kept but the model."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def _storage(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"the state of the training cannot be written to {folder}: {error.strerror or error}"
+        ) from None
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise StorageError(
+            f"the state of the training cannot be written to {folder}: {error}"
+        ) from None
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def as_json(state: State) -> list[dict[str, Any]]:
+    """The measurements, for the training card."""
+    return [asdict(each) for each in state.measured]

@@ -1,0 +1,159 @@
+"""Examples as numbers: each text once, rows that name texts, and batches drawn from rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from embedsearch.encoder.training.examples import (
+    Example,
+    LabelledText,
+    ScoredPair,
+    TrainingPair,
+    shape_of,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from embedsearch.encoder.engine import Task
+
+Text = tuple["Task", str]
+Number = Callable[["Task", str], int]
+"""The number of a text, given when it is new."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """An example; the numbers are those of texts. `answers` are all that belong to the anchor."""
+
+    anchor: int
+    positive: int
+    negatives: tuple[int, ...] = ()
+    score: float = 1.0
+    answers: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """`texts` with the side of a search that each stands on, and the rows made of them.
+
+    With labels, `classes` has the texts of each row's class, of which an epoch draws the positive.
+    """
+
+    texts: Sequence[Text]
+    rows: Sequence[Row]
+    classes: Mapping[int, Sequence[int]]
+
+    def epoch(self, seed: int, number: int, batch_size: int, negatives: int) -> list[list[Row]]:
+        """The batches of an epoch, the same for the same numbers."""
+        import numpy as np
+
+        random = np.random.default_rng([seed, number])
+        order = [self.rows[index] for index in random.permutation(len(self.rows))]
+        drawn = [self._drawn(row, random, negatives) for row in order]
+        return list(_batches(drawn, batch_size))
+
+    def _drawn(self, row: Row, random: np.random.Generator, negatives: int) -> Row:
+        positive = row.positive
+        if row.anchor in self.classes:
+            others = self.classes[row.anchor]
+            while positive == row.anchor:
+                positive = others[int(random.integers(len(others)))]
+        kept = row.negatives
+        if len(kept) > negatives:
+            chosen = random.choice(len(kept), negatives, replace=False)
+            kept = tuple(kept[index] for index in sorted(chosen))
+        return replace(row, positive=positive, negatives=kept)
+
+
+def make_dataset(examples: Sequence[Example]) -> Dataset:
+    """Interns the texts. Anchors are queries, all other texts of pairs documents; a pair that comes
+    again is left out. Labelled texts whose class has no other are there as negatives alone."""
+    numbers: dict[Text, int] = {}
+
+    def number(task: Task, text: str) -> int:
+        return numbers.setdefault((task, text), len(numbers))
+
+    shape = shape_of(examples)
+    classes: dict[int, Sequence[int]] = {}
+    if shape == "pairs":
+        rows = _pair_rows([each for each in examples if isinstance(each, TrainingPair)], number)
+    elif shape == "scored":
+        rows = [
+            Row(
+                anchor=number("document", each.first),
+                positive=number("document", each.second),
+                score=each.score,
+            )
+            for each in examples
+            if isinstance(each, ScoredPair)
+        ]
+    else:
+        rows, classes = _labelled_rows(
+            [each for each in examples if isinstance(each, LabelledText)], number
+        )
+    return Dataset(texts=list(numbers), rows=rows, classes=classes)
+
+
+def _pair_rows(pairs: Sequence[TrainingPair], number: Number) -> list[Row]:
+    answers: dict[int, set[int]] = defaultdict(set)
+    negatives: dict[tuple[int, int], dict[int, None]] = {}
+    for pair in pairs:
+        anchor, positive = number("query", pair.anchor), number("document", pair.positive)
+        answers[anchor].add(positive)
+        found = negatives.setdefault((anchor, positive), {})
+        found.update(dict.fromkeys(number("document", text) for text in pair.negatives))
+    shared = {anchor: frozenset(found) for anchor, found in answers.items()}
+    return [
+        Row(
+            anchor=anchor,
+            positive=positive,
+            negatives=tuple(each for each in found if each not in shared[anchor]),
+            answers=shared[anchor],
+        )
+        for (anchor, positive), found in negatives.items()
+    ]
+
+
+def _labelled_rows(
+    texts: Sequence[LabelledText], number: Number
+) -> tuple[list[Row], dict[int, Sequence[int]]]:
+    members: dict[str, dict[int, None]] = defaultdict(dict)
+    for each in texts:
+        members[each.label].setdefault(number("document", each.text))
+    rows: list[Row] = []
+    classes: dict[int, Sequence[int]] = {}
+    for found in members.values():
+        texts_of_class = list(found)
+        answers = frozenset(texts_of_class)
+        for text in texts_of_class if len(texts_of_class) > 1 else ():
+            rows.append(Row(anchor=text, positive=text, answers=answers))
+            classes[text] = texts_of_class
+    return rows, classes
+
+
+def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
+    """Rows in batches in which no anchor and no positive comes twice; rows that clash wait.
+
+    What is left over at the end makes smaller batches. A single row that has no negative is
+    dropped: there is nothing to tell its positive from.
+    """
+    queue = deque(rows)
+    while queue:
+        batch: list[Row] = []
+        waiting: list[Row] = []
+        taken: set[int] = set()
+        while queue and len(batch) < size:
+            row = queue.popleft()
+            keys = {row.anchor, row.positive}
+            if keys & taken:
+                waiting.append(row)
+            else:
+                batch.append(row)
+                taken |= keys
+        queue.extendleft(reversed(waiting))
+        if len(batch) > 1 or batch[0].negatives:
+            yield batch

@@ -1,0 +1,169 @@
+"""What an encoder learns from, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from embedsearch.errors import InputError
+
+Shape = Literal["pairs", "scored", "labelled"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingPair:
+    """A question and a text that answers it, perhaps with some that do not.
+
+    `document` is the id of the document that the positive is from, where one is known. `place` says
+    where the pair was read, for messages.
+    """
+
+    anchor: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+    document: str = ""
+    place: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.anchor, self.positive, *self.negatives)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredPair:
+    """Two texts and how alike they are, from 0 to 1."""
+
+    first: str
+    second: str
+    score: float
+    place: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.first, self.second)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledText:
+    """A text and its class; texts of one class are alike."""
+
+    text: str
+    label: str
+    place: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.text,)
+
+
+Example = TrainingPair | ScoredPair | LabelledText
+_SHAPES: dict[type, Shape] = {
+    TrainingPair: "pairs",
+    ScoredPair: "scored",
+    LabelledText: "labelled",
+}
+
+
+def shape_of(examples: Sequence[Example]) -> Shape:
+    """What the examples are; InputError where there are none or of several shapes."""
+    if not examples:
+        raise InputError("there are no examples to train on")
+    kind = type(examples[0])
+    other = next((number for number, each in enumerate(examples) if type(each) is not kind), None)
+    if other is not None:
+        raise InputError(
+            f"{_place(examples, other)} is a {type(examples[other]).__name__}, the first example a "
+            f"{kind.__name__}: train on one shape at a time"
+        )
+    if kind not in _SHAPES:
+        raise InputError(
+            f"examples must be TrainingPair, ScoredPair or LabelledText, not {kind.__name__}"
+        )
+    return _SHAPES[kind]
+
+
+def check_examples(examples: Sequence[Example], batch_size: int) -> Shape:
+    """The shape of examples that can be trained on; InputError names the first that cannot."""
+    shape = shape_of(examples)
+    for number, example in enumerate(examples):
+        reason = _problem(example)
+        if reason:
+            raise InputError(f"{_place(examples, number)}: {reason}")
+    if len(examples) < batch_size:
+        raise InputError(
+            f"{len(examples)} examples do not fill one batch of {batch_size}: bring more, or lower "
+            "batch_size"
+        )
+    if shape == "labelled":
+        _check_classes([each for each in examples if isinstance(each, LabelledText)])
+    scores = {each.score for each in examples if isinstance(each, ScoredPair)}
+    if shape == "scored" and len(scores) < 2:
+        raise InputError("all pairs have the same score, so there is no order to learn")
+    return shape
+
+
+def _problem(example: Example) -> str:
+    for text in example.texts:
+        if not isinstance(text, str):
+            return f"a text is {type(text).__name__}, not a string"
+        if not text.strip():
+            return "a text is empty"
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            return "a text has a lone surrogate"
+    if isinstance(example, ScoredPair):
+        if not math.isfinite(example.score) or not 0 <= example.score <= 1:
+            return f"the score {example.score!r} is not between 0 and 1"
+    elif isinstance(example, TrainingPair):
+        anchor, positive = normal(example.anchor), normal(example.positive)
+        if anchor == positive:
+            return f"both sides of the pair are equal: {example.anchor[:60]!r}"
+        if any(normal(negative) in (anchor, positive) for negative in example.negatives):
+            return "a negative equals the question or its answer"
+    elif not example.label.strip():
+        return "the label is empty"
+    return ""
+
+
+def _check_classes(examples: Sequence[LabelledText]) -> None:
+    classes = Counter(example.label for example in examples)
+    if len(classes) < 2:
+        raise InputError(
+            f"all texts have the label {next(iter(classes))!r}: it takes two classes to tell apart"
+        )
+    if max(classes.values()) < 2:
+        raise InputError("no class has two texts, so there is nothing that belongs together")
+
+
+def check_leakage(
+    examples: Sequence[Example], held_out: Sequence[Example], questions: Sequence[str]
+) -> None:
+    """InputError where what is kept for measuring stands in the training data: an example's
+    question (of a scored pair both sides, of a labelled text the text), or one of `questions`."""
+    kept = {asked(example) for example in held_out} | {normal(each) for each in questions}
+    leaked = [number for number, example in enumerate(examples) if asked(example) in kept]
+    if leaked:
+        first = examples[leaked[0]]
+        raise InputError(
+            f"{len(leaked)} of {len(examples)} training examples are kept for measuring, which "
+            f"would then prove nothing; the first is {_place(examples, leaked[0])}: "
+            f"{first.texts[0][:80]!r}. Take them out"
+        )
+
+
+def asked(example: Example) -> str:
+    """What an example asks, to compare by: its question, its text, or both sides of it."""
+    if isinstance(example, ScoredPair):
+        return " | ".join(sorted((normal(example.first), normal(example.second))))
+    return normal(example.texts[0])
+
+
+def normal(text: str) -> str:
+    """A text without its case and its white space, to compare by."""
+    return " ".join(text.casefold().split())
+
+
+def _place(examples: Sequence[Example], number: int) -> str:
+    return examples[number].place or f"example {number + 1}"

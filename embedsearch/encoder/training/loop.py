@@ -1,0 +1,249 @@
+"""The training loop: from one optimizer step to the next, interruptible between any two."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from embedsearch.encoder.training.checkpoint import Measured
+from embedsearch.encoder.training.losses import batch_loss, texts_of
+from embedsearch.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from embedsearch.encoder.training.checkpoint import Checkpoints, State
+    from embedsearch.encoder.training.config import EncoderTrainingConfig, Loss
+    from embedsearch.encoder.training.dataset import Dataset, Row
+    from embedsearch.encoder.training.forward import TextEmbedder
+    from embedsearch.encoder.training.held_out import HeldOut
+    from embedsearch.tuning.schedule import Unfreezing
+    from embedsearch.types import Progress, Vectors
+
+NOTE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The batches of all epochs and where in them the model is measured. `sizes` are the numbers of
+    batches of each epoch."""
+
+    data: Dataset
+    config: EncoderTrainingConfig
+    sizes: Sequence[int]
+
+    @classmethod
+    def of(cls, data: Dataset, config: EncoderTrainingConfig) -> Plan:
+        epochs = (_epoch(data, config, number) for number in range(config.epochs))
+        return cls(data=data, config=config, sizes=[len(epoch) for epoch in epochs])
+
+    @property
+    def steps(self) -> int:
+        return sum(self.sizes)
+
+    def batches(self, start: int) -> Iterator[tuple[int, list[Row], bool]]:
+        """From step `start` on: its number from 1, its batch, whether to measure after it."""
+        step = 0
+        for number, size in enumerate(self.sizes):
+            if step + size <= start:
+                step += size
+                continue
+            marks = {
+                math.ceil(size * part / self.config.evaluations)
+                for part in range(1, self.config.evaluations + 1)
+            }
+            for place, batch in enumerate(_epoch(self.data, self.config, number), 1):
+                step += 1
+                if step > start:
+                    yield step, batch, place in marks
+
+
+def _epoch(data: Dataset, config: EncoderTrainingConfig, number: int) -> list[list[Row]]:
+    return data.epoch(config.seed, number, config.batch_size, config.negatives)
+
+
+@dataclass(kw_only=True)
+class Fit:
+    """A training under way. `guide` has vectors of all texts for the loss `gist`."""
+
+    embedder: TextEmbedder
+    plan: Plan
+    loss: Loss
+    guide: Vectors | None
+    optimizer: Any
+    scaler: Any
+    schedule: Unfreezing
+    judge: Judge | None
+    checkpoints: Checkpoints
+    state: State
+    progress: Progress
+    _updating: bool = False
+    _saved_at: float = 0.0
+    _told_at: float = 0.0
+
+    def run(self) -> str:
+        """Trains to the end, and says why it ended. An interruption leaves a saved state.
+
+        Raises ModelError where the loss is no number any more; the last good state is kept.
+        """
+        self._saved_at = self._told_at = time.monotonic()
+        self.progress.start("Training", self.plan.steps, "steps")
+        self.progress.advance(self.state.step)
+        try:
+            if self.state.step == 0:
+                self._measure()
+            return self._steps()
+        except KeyboardInterrupt:
+            if not self._updating:  # else the weights are between two steps
+                self._save()
+            raise
+
+    def _steps(self) -> str:
+        config = self.plan.config
+        for step, batch, measure in self.plan.batches(self.state.step):
+            began = time.perf_counter()
+            self._step(step, batch)
+            self.state.seconds += time.perf_counter() - began
+            self.progress.advance(1)
+            if measure:
+                self._measure()
+            if self.judge and config.patience and self.state.without_better >= config.patience:
+                return f"no better for {config.patience} measurements"
+            now = time.monotonic()
+            if now - self._saved_at > config.checkpoint_seconds:
+                self._save()
+            if now - self._told_at > NOTE_SECONDS and self.state.loss_count:
+                self._told_at = now
+                self.progress.note(
+                    f"step {step} of {self.plan.steps}: loss {self._mean_loss():.4f}"
+                )
+        return "done"
+
+    def _step(self, step: int, batch: Sequence[Row]) -> None:
+        import torch
+
+        config = self.plan.config
+        factor = self.schedule.before_step(step - 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        torch.manual_seed((config.seed << 32) + step)
+        texts = texts_of(batch)
+        loss_of = batch_loss(batch, self.loss, config, self.guide)
+        if config.cached:
+            loss = self.embedder.backward(texts, loss_of, self.scaler.get_scale())
+        else:
+            found = loss_of(self.embedder.embed(texts))
+            self.scaler.scale(found).backward()
+            loss = float(found.detach())
+        self._check(loss, step)
+        self._update(step)
+        self.state.tokens += sum(len(self.embedder.ids[text]) for text in texts)
+        self.state.loss_sum += loss
+        self.state.loss_count += 1
+        self.state.last_loss = loss
+
+    def _update(self, step: int) -> None:
+        import torch
+
+        self.scaler.unscale_(self.optimizer)
+        weights = [w for group in self.optimizer.param_groups for w in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(weights, self.plan.config.max_grad_norm)
+        if not self.scaler.is_enabled():  # which passes over such a step by itself
+            self._check(float(norm), step)
+        self._updating = True
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.state.step = step
+        self._updating = False
+        self.optimizer.zero_grad()
+
+    def _check(self, value: float, step: int) -> None:
+        if math.isfinite(value):
+            return
+        self.optimizer.zero_grad()
+        kept = self._save()
+        raise ModelError(
+            f"the loss is no number any more at step {step} of {self.plan.steps}; the last good "
+            f"state, of step {self.state.step}, is kept in {kept}. Train anew with a lower "
+            f"learning_rate than {self.plan.config.learning_rate:g}, or in float32"
+        )
+
+    def _measure(self) -> None:
+        """Measures the held-out examples; the best state's weights are kept."""
+        if self.judge is None:
+            return
+        metric = self.judge.measure()
+        state = self.state
+        loss = self._mean_loss() if state.loss_count else None
+        if state.best is None or metric > state.best:
+            state.best_step = state.step
+            self.checkpoints.save_best(weights_of(self.embedder.model))
+        state.measured.append(Measured(step=state.step, loss=loss, metric=metric))
+        state.loss_sum, state.loss_count = 0.0, 0
+        told = "" if loss is None else f"loss {loss:.4f}, "
+        self.progress.note(f"step {state.step}: {told}{self.judge.held_out.metric} {metric:.4f}")
+
+    def _mean_loss(self) -> float:
+        return self.state.loss_sum / max(1, self.state.loss_count)
+
+    def _save(self) -> str:
+        self._saved_at = time.monotonic()
+        self.state.scaler = self.scaler.state_dict()
+        home = self.checkpoints.save(
+            self.state,
+            weights_of(self.embedder.model),
+            optimizer_state(self.optimizer, self.embedder.model),
+        )
+        return str(home)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Held-out examples and their texts as ids."""
+
+    held_out: HeldOut
+    embedder: TextEmbedder
+
+    def measure(self) -> float:
+        """The metric of the model as it is now."""
+        import torch
+
+        model = self.embedder.model
+        training = [module for module in model.modules() if module.training]
+        model.eval()
+        with torch.no_grad():
+            vectors = self.embedder.embed(range(len(self.embedder.ids))).cpu().numpy()
+        for module in training:
+            module.training = True
+        return self.held_out.measure(vectors)
+
+
+def weights_of(model: Any) -> dict[str, torch.Tensor]:
+    """The model's tensors by name, on the CPU, each its own memory."""
+    return {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+    }
+
+
+def optimizer_state(optimizer: Any, model: Any) -> dict[str, torch.Tensor]:
+    """The optimizer's tensors by `weight's name/what`."""
+    names = {id(value): name for name, value in model.named_parameters()}
+    return {
+        f"{names[id(weight)]}/{key}": value.detach().cpu().contiguous().clone()
+        for weight, values in optimizer.state.items()
+        for key, value in values.items()
+    }
+
+
+def restore_optimizer(optimizer: Any, model: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """Puts back what `optimizer_state` gave."""
+    weights = dict(model.named_parameters())
+    for name, value in tensors.items():
+        weight, _, key = name.rpartition("/")
+        target = weights[weight]
+        where = value.device if key == "step" else target.device
+        optimizer.state[target][key] = value.to(where)

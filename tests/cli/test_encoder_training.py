@@ -1,0 +1,150 @@
+"""`train encoder`, `evaluate encoder` and `rollback` from the command line, with a tiny model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from embedsearch.cli.main import main
+from embedsearch.collection import Collection
+from embedsearch.types import Document
+from tests.encoder.test_training import PAIRS, WORDS
+from tests.encoder.tiny import make_tiny_model
+from tests.support import write
+
+FEW_STEPS = ["--epochs", "1", "--batch-size", "8", "--held-out", "0.2", "--learning-rate", "0.002"]
+
+
+@pytest.fixture
+def base(tmp_path):
+    return make_tiny_model(tmp_path / "tiny")
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    lines = [json.dumps([pair.anchor, pair.positive]) for pair in PAIRS]
+    return write(tmp_path / "pairs.jsonl", "\n".join(lines))
+
+
+@pytest.fixture
+def judged(tmp_path, base):
+    """A collection in c.es and judged questions about it."""
+    with Collection.open(tmp_path / "c.es", model=str(base)) as collection:
+        collection.upsert(
+            Document(id=word, title=f"The {word} and its uses", text=f"About the {word}. {text}")
+            for word, text in zip(WORDS, (pair.positive for pair in PAIRS), strict=True)
+        )
+    queries = [{"_id": word, "text": f"what is a {word}"} for word in WORDS[:12]]
+    write(tmp_path / "judged/queries.jsonl", "\n".join(map(json.dumps, queries)))
+    write(tmp_path / "judged/qrels/test.tsv", "\n".join(f"{w}\t{w}\t1" for w in WORDS[:12]))
+    return tmp_path / "judged"
+
+
+def run(capsys, *arguments):
+    code = main([*map(str, arguments), "--json"])
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out) if captured.out else captured.err
+
+
+def test_training_on_a_file(tmp_path, capsys, base, pairs):
+    out = tmp_path / "out"
+    code, found = run(capsys, "train", "encoder", pairs, "--out", out, "--model", base, *FEW_STEPS)
+    assert code == 0
+    assert (found["loss"], found["steps"], found["examples"]) == ("ranking", 3, 22)
+    assert found["mining"] is found["trial"] is None
+    assert (out / "modules.json").is_file()
+    code, error = run(capsys, "train", "encoder", pairs, "--out", out, "--model", base)
+    assert code == 2
+    assert "is there already" in error
+
+
+def test_the_closed_loop(tmp_path, capsys, base, pairs, judged):
+    db = tmp_path / "c.es"
+    loop = ["train", "encoder", pairs, "--out", tmp_path / "out", "--db", db, *FEW_STEPS]
+    code, found = run(
+        capsys, *loop, "--evaluate", judged, "--promote", "if-better", "--p-value", "1"
+    )
+    assert code == 0
+    assert found["mining"]["pairs"] == len(PAIRS)
+    trial = found["trial"]
+    assert set(trial["measures"]) == {"ndcg@10", "recall@100"}
+    assert trial["questions"] == 12
+    assert trial["promoted"] == (trial["measures"]["ndcg@10"]["difference"] > 0)
+    _, status = run(capsys, "status", "--db", db)
+    model = tmp_path / "out" if trial["promoted"] else base
+    assert status["model"] == str(model)
+    code, _ = run(capsys, "rollback", "--db", db)
+    assert code == (0 if trial["promoted"] else 2)
+    _, status = run(capsys, "status", "--db", db)
+    assert status["model"] == str(base)
+
+
+def test_pairs_from_the_collection(tmp_path, capsys, judged):
+    db, out = tmp_path / "c.es", tmp_path / "out"
+    arguments = ["--from-collection", "--out", out, "--db", db, "--mine", "0", *FEW_STEPS]
+    code, found = run(capsys, "train", "encoder", *arguments)
+    assert code == 0
+    assert found["pairs"]["found"]["title"] == len(WORDS)
+    assert found["mining"] is None
+    main(["train", "encoder", *map(str, arguments)])
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_wrong_use(tmp_path, capsys, pairs, judged):
+    out = tmp_path / "out"
+    for arguments, message in (
+        (["--out", out], "give INPUT"),
+        ([pairs, "--from-collection", "--out", out], "not both"),
+        ([pairs, "--out", out, "--epochs", "0"], "epochs must be"),
+        ([judged, "--out", out, "--train-split", "test", "--db", tmp_path / "c.es",
+          "--evaluate", judged], "neither corpus"),
+        ([tmp_path / "no.csv", "--out", out], "there is no"),
+    ):  # fmt: skip
+        code, error = run(capsys, "train", "encoder", *arguments)
+        assert code == 2
+        assert message in error
+        assert len(error.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_a_trained_question_that_is_judged_is_refused(tmp_path, capsys, base, judged):
+    asked = write(tmp_path / "asked.csv", "What is a CAT,it has fur\n" + "q{0},d{0}\n" * 3)
+    code, error = run(
+        capsys, "train", "encoder", asked, "--out", tmp_path / "out", "--db", tmp_path / "c.es",
+        "--evaluate", judged, "--mine", "0", "--batch-size", "2",
+    )  # fmt: skip
+    assert code == 2
+    assert "kept for measuring" in error
+
+
+def test_evaluate_encoder(tmp_path, capsys, base):
+    path = write(tmp_path / "sts.csv", "the cat,the cat,5\nthe cat,a dog,2\nthe moon,a bank,0\n")
+    code, found = run(
+        capsys, "evaluate", "encoder", path, "--model", base, "--max-score", "5", "--dims", "8"
+    )
+    assert code == 0
+    assert [(each["task"], each["dims"]) for each in found] == [
+        ("similarity", 32),
+        ("similarity", 8),
+    ]
+    assert main(["evaluate", "encoder", str(path), "--model", str(base), "--max-score", "5"]) == 0
+    assert "spearman" in capsys.readouterr().out
+
+
+def test_a_model_from_nothing(tmp_path, capsys, pairs):
+    texts = write(tmp_path / "texts.txt", "\n".join(pair.positive for pair in PAIRS))
+    tokenizer = tmp_path / "tokenizer"
+    assert main(["train", "tokenizer", str(texts), "--out", str(tokenizer), "--kind", "bpe"]) == 0
+    capsys.readouterr()
+    code, found = run(
+        capsys, "train", "encoder", pairs, "--out", tmp_path / "out", "--tokenizer", tokenizer,
+        "--layers", "1", "--hidden", "32", *FEW_STEPS,
+    )  # fmt: skip
+    assert code == 0
+    assert found["steps"] == 3
+    code, found = run(
+        capsys, "train", "encoder", pairs, "--out", tmp_path / "no", "--tokenizer", tokenizer,
+        "--model", tokenizer,
+    )  # fmt: skip
+    assert code == 2

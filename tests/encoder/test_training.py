@@ -1,0 +1,570 @@
+"""Training an encoder: the losses against sentence-transformers, exact resuming, bad input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedsearch.encoder import SentenceEncoder
+from embedsearch.encoder.training import (
+    EncoderTrainingConfig,
+    LabelledText,
+    ScoredPair,
+    TrainingPair,
+    train,
+)
+from embedsearch.encoder.training.checkpoint import Checkpoints
+from embedsearch.encoder.training.dataset import Row, make_dataset
+from embedsearch.encoder.training.examples import check_examples, check_leakage
+from embedsearch.encoder.training.held_out import make_held_out, split
+from embedsearch.encoder.training.losses import batch_loss, choose_loss, texts_of
+from embedsearch.errors import InputError, ModelError
+from tests.encoder.tiny import TINY_DIM, make_tiny_model
+
+WORDS = (
+    "cat mat dog ball garden stock market bank rate shares log account password email oven bread "
+    "flour water salt rocket space planet moon music song guitar river forest"
+).split()
+PAIRS = [
+    TrainingPair(
+        anchor=f"how do i {word} the {WORDS[(7 * i) % len(WORDS)]}",
+        positive=f"{WORDS[(3 * i + 1) % len(WORDS)]} is in the {word}",
+        negatives=(f"{WORDS[(i + 5) % len(WORDS)]} with the", f"not {WORDS[(i + 9) % len(WORDS)]}"),
+    )
+    for i, word in enumerate(WORDS)
+]
+CONFIG = EncoderTrainingConfig(
+    batch_size=8, epochs=2, learning_rate=2e-3, held_out=0.0, precision="float32"
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def unit(rows, seed=0):
+    import torch
+
+    found = torch.randn(rows, 16, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.normalize(found, dim=1)
+
+
+def in_columns(rows):
+    """A batch of pairs with negatives, each text new: texts in the order of rows."""
+    width = 2 + rows[1]
+    numbers = np.arange(rows[0] * width).reshape(rows[0], width)
+    batch = [
+        Row(anchor=int(n[0]), positive=int(n[1]), negatives=tuple(map(int, n[2:]))) for n in numbers
+    ]
+    return batch, [list(map(int, column)) for column in numbers.T]
+
+
+# Losses
+
+
+def test_ranking_is_multiple_negatives_ranking():
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    batch, columns = in_columns((6, 3))
+    vectors = unit(30)
+    expected = MultipleNegativesRankingLoss(None, scale=20.0).compute_loss_from_embeddings(
+        [vectors[column] for column in columns], None
+    )
+    found = batch_loss(batch, "ranking", CONFIG, None)(vectors)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_ranking_does_not_push_an_anchor_from_its_other_answers():
+    import torch
+
+    answers = frozenset({1, 3})
+    batch = [
+        Row(anchor=0, positive=1, answers=answers),
+        Row(anchor=2, positive=3, answers=frozenset({3})),
+    ]
+    vectors = unit(4)
+    scores = 20 * vectors[[0, 2]] @ vectors[[1, 3]].T
+    scores[0, 1] = -torch.inf
+    expected = torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1]))
+    found = batch_loss(batch, "ranking", CONFIG, None)(vectors)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_gist_leaves_out_what_the_guide_holds_nearer():
+    import torch
+
+    batch, columns = in_columns((5, 1))
+    vectors, guide = unit(15), unit(15, seed=1)
+    scores = 20 * vectors[columns[0]] @ vectors[columns[1] + columns[2]].T
+    near = guide[columns[0]] @ guide[columns[1] + columns[2]].T
+    mask = near > near.diagonal()[:, None] - 0.1
+    mask[range(5), range(5)] = False
+    assert 0 < int(mask.sum()) < mask.numel()
+    expected = torch.nn.functional.cross_entropy(
+        scores.masked_fill(mask, -torch.inf), torch.arange(5)
+    )
+    found = batch_loss(batch, "gist", replace(CONFIG, gist_margin=0.1), guide.numpy())(vectors)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_matryoshka_adds_the_loss_of_cut_vectors():
+    import torch
+
+    batch, _ = in_columns((4, 1))
+    vectors = unit(12)
+    cut = torch.nn.functional.normalize(vectors[:, :5], dim=1)
+    plain = batch_loss(batch, "ranking", CONFIG, None)
+    found = batch_loss(batch, "ranking", replace(CONFIG, matryoshka_dims=(5,)), None)(vectors)
+    assert float(found) == pytest.approx(float(plain(vectors) + plain(cut)), rel=1e-5)
+
+
+def test_cosent_and_triplet_have_the_values_of_their_papers():
+    vectors = unit(8)
+    rows = [Row(anchor=2 * i, positive=2 * i + 1, score=i / 4) for i in range(4)]
+    cosines = [float(vectors[2 * i] @ vectors[2 * i + 1]) for i in range(4)]
+    terms = sum(np.exp(20 * (cosines[i] - cosines[j])) for j in range(4) for i in range(j))
+    found = batch_loss(rows, "cosent", CONFIG, None)(vectors)
+    assert float(found) == pytest.approx(np.log1p(terms), rel=1e-4)
+
+    triplets = [
+        Row(anchor=0, positive=1, negatives=(2,)),
+        Row(anchor=3, positive=4, negatives=(5,)),
+    ]
+    vectors = unit(6)
+    gaps = [float(vectors[a] @ vectors[a + 2] - vectors[a] @ vectors[a + 1]) + 0.2 for a in (0, 3)]
+    found = batch_loss(triplets, "triplet", CONFIG, None)(vectors)
+    assert float(found) == pytest.approx(np.mean([max(0.0, gap) for gap in gaps]), rel=1e-4)
+
+
+def test_the_shape_of_the_data_chooses_the_loss():
+    rows = make_dataset(PAIRS).rows
+    assert choose_loss(CONFIG, "pairs", rows) == "ranking"
+    assert choose_loss(CONFIG, "scored", rows) == "cosent"
+    assert choose_loss(CONFIG, "labelled", rows) == "ranking"
+    with pytest.raises(InputError, match="'cosent' is not for pairs"):
+        choose_loss(replace(CONFIG, loss="cosent"), "pairs", rows)
+    with pytest.raises(InputError, match="needs a negative"):
+        choose_loss(replace(CONFIG, loss="triplet"), "pairs", [Row(anchor=0, positive=1)])
+
+
+# Batches
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 8), st.integers(10, 18)), min_size=2, max_size=40),
+    size=st.integers(2, 6),
+)
+def test_no_anchor_and_no_answer_comes_twice_in_a_batch(pairs, size):
+    data = make_dataset([TrainingPair(anchor=f"q{a}", positive=f"d{b}") for a, b in pairs])
+    batches = data.epoch(0, 0, size, 0)
+    for batch in batches:
+        assert 2 <= len(batch) <= size
+        for side in ("anchor", "positive"):
+            assert len({getattr(row, side) for row in batch}) == len(batch)
+    seen = [(row.anchor, row.positive) for batch in batches for row in batch]
+    assert len(seen) == len(set(seen)) <= len(set(pairs))
+    # only rows that nothing is left to be told from are dropped
+    left = {(row.anchor, row.positive) for row in data.rows} - set(seen)
+    assert len({a for a, _ in left}) <= 1 or len({b for _, b in left}) <= 1
+
+
+def test_an_epoch_is_drawn_by_seed_and_number():
+    data = make_dataset(PAIRS)
+    first, again = data.epoch(1, 0, 8, 1), data.epoch(1, 0, 8, 1)
+    assert first == again
+    assert first != data.epoch(1, 1, 8, 1) != data.epoch(2, 0, 8, 1)
+    assert all(len(row.negatives) == 1 for batch in first for row in batch)
+
+
+def test_labelled_texts_are_paired_within_their_class():
+    texts = [LabelledText(text=f"{label} {i}", label=label) for label in "ab" for i in range(6)]
+    data = make_dataset(texts)
+    label = {number: text[0] for number, (_, text) in enumerate(data.texts)}
+    for batch in data.epoch(0, 0, 4, 0):
+        for row in batch:
+            assert row.anchor != row.positive
+            assert label[row.anchor] == label[row.positive]
+            assert {label[each] for each in row.answers} == {label[row.anchor]}
+
+
+def test_an_answer_is_never_a_negative_of_its_question():
+    data = make_dataset(
+        [
+            TrainingPair(anchor="q", positive="one", negatives=("two", "three")),
+            TrainingPair(anchor="q", positive="two"),
+        ]
+    )
+    texts = [text for _, text in data.texts]
+    assert [texts[each] for each in data.rows[0].negatives] == ["three"]
+
+
+# Through the model
+
+
+@pytest.fixture(scope="module")
+def embedder(base):
+    from embedsearch.encoder.torch_engine import load_model
+    from embedsearch.encoder.training.forward import TextEmbedder, tokenize
+
+    data = make_dataset(PAIRS)
+    model = load_model(base, "cpu")
+    return data, TextEmbedder(
+        model=model,
+        ids=tokenize(model, data.texts, None),
+        pad_id=0,
+        batch_tokens=40,
+        precision="float32",
+        device="cpu",
+    )
+
+
+def test_texts_are_embedded_as_the_encoder_does(base, embedder):
+    data, found = embedder
+    chosen = [5, 0, 17, 3]
+    expected = SentenceEncoder.load(base).encode_document([data.texts[n][1] for n in chosen])
+    vectors = found.embed(chosen).detach().numpy()
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+def test_cached_gradients_are_those_of_the_whole_batch(embedder):
+    data, found = embedder
+    batch = data.epoch(0, 0, 8, 2)[0]
+    texts, loss_of = texts_of(batch), batch_loss(batch, "ranking", CONFIG, None)
+    weights = [w for w in found.model.parameters() if w.requires_grad]
+    loss = loss_of(found.embed(texts))
+    loss.backward()
+    whole = [None if w.grad is None else w.grad.clone() for w in weights]
+    found.model.zero_grad()
+    assert found.backward(texts, loss_of, 1.0) == pytest.approx(float(loss.detach()), rel=1e-5)
+    for weight, expected in zip(weights, whole, strict=True):
+        if expected is not None:
+            np.testing.assert_allclose(weight.grad, expected, atol=2e-5)
+    found.model.zero_grad()
+
+
+def weights(folder):
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+class Stops:
+    """Interrupts the training at a step."""
+
+    def __init__(self, step):
+        self.left = step
+        self.stage = ""
+
+    def start(self, description, total, unit):
+        self.stage = description
+
+    def advance(self, amount):
+        if self.stage == "Training" and amount:
+            self.left -= amount
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+    def note(self, message):
+        pass
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, base, dropout):
+    config = replace(CONFIG, held_out=0.2, evaluations=2, dropout=dropout)
+    whole = train(PAIRS, config, base=base, output=tmp_path / "whole")
+    assert whole.steps == 6
+    with pytest.raises(KeyboardInterrupt):
+        train(PAIRS, config, base=base, output=tmp_path / "parts", progress=Stops(4))
+    assert not (tmp_path / "parts").exists()
+    parts = train(PAIRS, config, base=base, output=tmp_path / "parts")
+    assert not (tmp_path / "parts.training").exists()
+    assert (parts.after, parts.best_step) == (whole.after, whole.best_step)
+    assert parts.fingerprint == whole.fingerprint
+    other = weights(tmp_path / "parts")
+    for name, tensor in weights(tmp_path / "whole").items():
+        np.testing.assert_array_equal(other[name], tensor)
+
+
+def test_another_run_does_not_go_on_from_a_foreign_state(tmp_path, base):
+    with pytest.raises(KeyboardInterrupt):
+        train(PAIRS, CONFIG, base=base, output=tmp_path / "out", progress=Stops(2))
+    with pytest.raises(InputError, match="unfinished training of other data"):
+        train(PAIRS, replace(CONFIG, seed=1), base=base, output=tmp_path / "out")
+    (state,) = (tmp_path / "out.training").glob("step-*/state.json")
+    state.write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="damaged training state"):
+        train(PAIRS, CONFIG, base=base, output=tmp_path / "out")
+
+
+def test_training_helps_and_the_result_is_an_ordinary_model(tmp_path, base):
+    from sentence_transformers import SentenceTransformer
+
+    config = replace(CONFIG, epochs=6, held_out=0.2)
+    report = train(PAIRS, config, base=base, output=tmp_path / "out", source="a test")
+    assert (report.metric, report.loss, report.examples, report.held_out) == (
+        "ndcg@10",
+        "ranking",
+        22,
+        6,
+    )
+    assert report.after > report.before + 0.1
+    encoder = SentenceEncoder.load(tmp_path / "out")
+    assert encoder.fingerprint == report.fingerprint != SentenceEncoder.load(base).fingerprint
+    texts = [pair.anchor for pair in PAIRS]
+    loaded = SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    np.testing.assert_allclose(
+        encoder.encode_query(texts), loaded.encode(texts, normalize_embeddings=True), atol=1e-5
+    )
+    card = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))
+    assert card["data"] == {"source": "a test", "examples": 22, "held_out": 6}
+    assert card["settings"]["epochs"] == 6
+    assert card["result"]["after"] == max(each["metric"] for each in card["measured"])
+    readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert f"{report.before:.4f}" in readme
+
+
+def test_what_nothing_bettered_stays_the_base(tmp_path, base):
+    config = replace(CONFIG, learning_rate=1e-12, held_out=0.3)
+    report = train(PAIRS, config, base=base, output=tmp_path / "out")
+    assert (report.best_step, report.after) == (0, report.before)
+    assert report.fingerprint == SentenceEncoder.load(base).fingerprint
+
+
+def test_training_stops_when_it_gets_no_better(tmp_path, base):
+    config = replace(CONFIG, epochs=50, learning_rate=1e-12, held_out=0.2, patience=2)
+    report = train(PAIRS, config, base=base, output=tmp_path / "out")
+    assert report.ended == "no better for 2 measurements"
+    assert report.steps == 2 * 3
+    assert report.best_step == 0
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path, base, monkeypatch):
+    from embedsearch.encoder.training import loop
+
+    calls = []
+
+    def breaks(*arguments):
+        loss_of = batch_loss(*arguments)
+        calls.append(1)
+        return (lambda vectors: loss_of(vectors) * float("nan")) if len(calls) == 4 else loss_of
+
+    monkeypatch.setattr(loop, "batch_loss", breaks)
+    with pytest.raises(ModelError, match=r"no number any more at step 4 of 8.*of step 3"):
+        train(PAIRS, CONFIG, base=base, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (home,) = (tmp_path / "out.training").glob("step-*")
+    assert home.name == "step-00000003"
+    from safetensors.numpy import load_file
+
+    kept = load_file(home / "weights.safetensors")
+    assert all(np.isfinite(tensor).all() for tensor in kept.values())
+
+
+def test_frozen_layers_stay(tmp_path, base):
+    train(PAIRS, replace(CONFIG, freeze_layers=1), base=base, output=tmp_path / "out")
+    before, after = weights(base), weights(tmp_path / "out")
+    for name, tensor in after.items():
+        moved = not np.array_equal(before[name], tensor)
+        assert moved == ("layer.1" in name), name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cached": True, "batch_tokens": 32},
+        {"loss": "gist"},
+        {"loss": "triplet"},
+        {"matryoshka_dims": (8, 16)},
+        {"gradient_checkpointing": True},
+        {"precision": "bfloat16"},
+        {"freeze_embeddings": True},
+        {"max_tokens": 8},
+    ],
+)
+def test_every_setting_trains(tmp_path, base, changes):
+    config = replace(CONFIG, held_out=0.2, **changes)
+    report = train(PAIRS, config, base=base, output=tmp_path / "out")
+    assert report.steps == 6
+    assert np.isfinite(report.final_loss)
+
+
+def test_scored_pairs_and_labelled_texts_train(tmp_path, base):
+    scored = [
+        ScoredPair(first=f"the {w}", second=f"a {WORDS[i % 7]}", score=(i % 5) / 4)
+        for i, w in enumerate(WORDS)
+    ]
+    report = train(scored, replace(CONFIG, held_out=0.3), base=base, output=tmp_path / "scored")
+    assert (report.loss, report.metric) == ("cosent", "spearman")
+    labelled = [LabelledText(text=f"{w} {i}", label=str(i % 3)) for i, w in enumerate(WORDS)]
+    report = train(labelled, replace(CONFIG, held_out=0.3), base=base, output=tmp_path / "labelled")
+    assert (report.loss, report.metric) == ("ranking", "accuracy")
+
+
+# Held-out examples
+
+
+def test_questions_are_held_out_with_all_their_answers():
+    pairs = [TrainingPair(anchor=f"q{i // 2}", positive=f"d{i}") for i in range(40)]
+    kept, out = split(pairs, 0.25, seed=3)
+    assert len(out) == 10
+    assert not {pair.anchor for pair in kept} & {pair.anchor for pair in out}
+    assert split(pairs, 0.25, seed=3) == (kept, out)
+    assert split(pairs, 0.01, seed=3) == (pairs, [])
+
+
+def test_the_held_out_metrics():
+    pairs = [TrainingPair(anchor=f"q{i}", positive=f"d{i}") for i in range(3)]
+    held = make_held_out(pairs)
+    vectors = np.eye(6, dtype=np.float32)
+    places = {text: number for number, (_, text) in enumerate(held.data.texts)}
+    for number in range(2):
+        vectors[places[f"q{number}"]] = vectors[places[f"d{number}"]]
+    vectors[places["q2"]] = vectors[places["d0"]] * 0.8 + vectors[places["d2"]] * 0.6
+    assert held.measure(vectors) == pytest.approx((1 + 1 + 1 / np.log2(3)) / 3)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [
+        ([], "no examples"),
+        ([PAIRS[0], ScoredPair(first="a", second="b", score=1)], "one shape at a time"),
+        ([TrainingPair(anchor=" ", positive="b", place="f:3")], "f:3: a text is empty"),
+        ([TrainingPair(anchor="A  b", positive="a B")], "both sides of the pair are equal"),
+        ([TrainingPair(anchor="a", positive="b", negatives=("B",))], "a negative equals"),
+        ([TrainingPair(anchor="a", positive="\ud800")], "lone surrogate"),
+        ([ScoredPair(first="a", second="b", score=1.5)], "not between 0 and 1"),
+        ([ScoredPair(first="a", second="b", score=float("nan"))], "not between 0 and 1"),
+        ([ScoredPair(first="a", second=c, score=0.5) for c in "bc"], "the same score"),
+        ([LabelledText(text=t, label="x") for t in "ab"], "two classes"),
+        ([LabelledText(text=t, label=t) for t in "ab"], "no class has two"),
+        (PAIRS[:1], "do not fill one batch of 2"),
+    ],
+)
+def test_examples_that_cannot_be_used(examples, message):
+    with pytest.raises(InputError, match=message):
+        check_examples(examples, 2)
+
+
+def test_held_out_questions_in_the_training_data_are_refused():
+    question = PAIRS[3].anchor.upper()
+    with pytest.raises(InputError, match="1 of 28 training examples are kept for measuring"):
+        check_leakage(PAIRS, [], [question])
+    scored = [
+        ScoredPair(first="a", second="b", score=1),
+        ScoredPair(first="a", second="c", score=0),
+    ]
+    with pytest.raises(InputError, match="example 1"):
+        check_leakage(scored, [ScoredPair(first="B", second="a", score=0.5)], [])
+    check_leakage(scored, [ScoredPair(first="c", second="b", score=0.5)], ["another"])
+
+
+def test_an_output_that_is_there_is_left_alone(tmp_path, base):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="is there already"):
+        train(PAIRS, CONFIG, base=base, output=tmp_path / "out")
+
+
+def test_more_dimensions_than_there_are(tmp_path, base):
+    config = replace(CONFIG, matryoshka_dims=(TINY_DIM + 1,))
+    with pytest.raises(InputError, match="the model has 32"):
+        train(PAIRS, config, base=base, output=tmp_path / "out")
+    with pytest.raises(InputError, match="2 layers"):
+        train(PAIRS, replace(CONFIG, freeze_layers=3), base=base, output=tmp_path / "out")
+    with pytest.raises(ModelError, match="float16"):
+        train(PAIRS, replace(CONFIG, precision="float16"), base=base, output=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 1},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"loss": "softmax"},
+        {"precision": "int8"},
+        {"held_out": 1.0},
+        {"matryoshka_dims": (0,)},
+        {"max_tokens": 2},
+        {"seed": -1},
+    ],
+)
+def test_settings_that_make_no_sense(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        EncoderTrainingConfig(**wrong)
+
+
+def test_nothing_is_restored_where_nothing_was_saved(tmp_path):
+    assert Checkpoints(output=tmp_path / "out", run="x").restore() is None
+
+
+# New terms, new models
+
+
+def test_new_terms_get_rows_that_learn_first(tmp_path, base):
+    pairs = [
+        TrainingPair(anchor=f"the zyxwabc in {w}", positive=f"qjkvpqz and {WORDS[i - 3]}")
+        for i, w in enumerate(WORDS)
+    ]
+    config = replace(CONFIG, new_terms=5, frozen_share=0.5)
+    report = train(pairs, config, base=base, output=tmp_path / "out")
+    encoder = SentenceEncoder.load(tmp_path / "out")
+    old = SentenceEncoder.load(base)
+    assert encoder.tokens.vocab_size == old.tokens.vocab_size + 2
+    assert old.tokens.count(["zyxwabc"]) == [7]
+    assert encoder.tokens.count(["zyxwabc", "qjkvpqz"]) == [1, 1]
+    from sentence_transformers import SentenceTransformer
+
+    loaded = SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    texts = [pair.anchor for pair in pairs]
+    np.testing.assert_allclose(
+        encoder.encode_query(texts), loaded.encode(texts, normalize_embeddings=True), atol=1e-5
+    )
+    assert report.steps == 8
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, config, base=base, output=tmp_path / "parts", progress=Stops(2))
+    parts = train(pairs, config, base=base, output=tmp_path / "parts")
+    assert parts.fingerprint == report.fingerprint
+
+
+def test_texts_without_new_terms_train_as_they_are(tmp_path, base):
+    report = train(PAIRS, replace(CONFIG, new_terms=5), base=base, output=tmp_path / "out")
+    plain = train(PAIRS, CONFIG, base=base, output=tmp_path / "plain")
+    assert report.fingerprint == plain.fingerprint
+    with pytest.raises(InputError, match="new_terms have to learn"):
+        replace(CONFIG, new_terms=5, freeze_layers=1)
+
+
+def test_a_model_from_nothing(tmp_path):
+    from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
+    from embedsearch.text.tokenizer import Tokenizer
+    from embedsearch.text.training import TokenizerConfig
+
+    texts = [text for pair in PAIRS for text in pair.texts]
+    tokenizer = Tokenizer.train(texts, kind="wordpiece", vocab_size=200)
+    config = NewEncoderConfig(hidden=32, layers=1)
+    base = new_encoder(tokenizer, tmp_path / "new", config)
+    encoder = SentenceEncoder.load(base)
+    assert encoder.dim == 32
+    assert encoder.tokens.vocabulary() == tokenizer.vocabulary()
+    again = new_encoder(tokenizer, tmp_path / "again", config)
+    assert SentenceEncoder.load(again).fingerprint == encoder.fingerprint
+    config = replace(CONFIG, epochs=12, held_out=0.2)
+    report = train(PAIRS, config, base=base, output=tmp_path / "out")
+    assert report.after > report.before
+    with pytest.raises(InputError, match="is there already"):
+        new_encoder(tokenizer, base)
+    bare = Tokenizer.train(texts, TokenizerConfig(kind="char", special_tokens=("<unk>",)))
+    with pytest.raises(InputError, match="no padding token"):
+        new_encoder(bare, tmp_path / "bare")
+    with pytest.raises(InputError, match="multiple of heads"):
+        NewEncoderConfig(hidden=33)
