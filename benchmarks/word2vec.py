@@ -26,6 +26,7 @@ from common import CACHE, Bar, data_folder, parser, report, tell
 
 GOLD = {"ws353": "EN-WS-353-ALL", "men": "EN-MEN-TR-3k", "simlex": "EN-SIMLEX-999"}
 SETTINGS: dict[str, Any] = {"vector_size": 100, "window": 5, "negative": 5, "min_count": 5}
+CORPUS = "wikipedia_en"
 GENSIM_ALPHA, OUR_ALPHA = 0.025, 0.04
 RATIO_BAR, GPU_BAR, WORST_LOSS = 3.0, 20.0, 0.01
 
@@ -52,7 +53,8 @@ def main() -> int:
         ratio = results[options.device]["words_per_s"] / results["gensim@0.025"]["words_per_s"]
         claim = f"words/s on {options.device}, in times of gensim"
         bars.append(Bar(claim=claim, value=ratio, limit=GPU_BAR, at_most=False))
-    return report("word2vec", options, {**results, **curve}, bars)
+    name = "-".join(["word2vec", *(c for c in options.corpora if options.corpora != [CORPUS])])
+    return report(name, options, {**results, **curve}, bars)
 
 
 def _options() -> argparse.Namespace:
@@ -60,7 +62,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     options.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="the curve")
     options.add_argument("--epochs", type=int, default=5)
-    options.add_argument("--corpora", nargs="+", default=["wikipedia_en"], metavar="SET")
+    options.add_argument("--corpora", nargs="+", default=[CORPUS], metavar="SET")
     options.add_argument("--limit", type=int, help="words of the text, all where not given")
     options.add_argument("--device", default="cpu", help="measure this one too, such as cuda")
     options.add_argument("--cache", type=Path, default=CACHE / "word2vec", metavar="DIR")
