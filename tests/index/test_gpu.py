@@ -93,22 +93,24 @@ def test_concurrent_searches_are_made_together_and_by_one_thread():
     vectors = unit_rows(500)
     threads, sizes = set(), []
     search = rounded(vectors)
-    first = threading.Event()
+    begun, first = threading.Event(), threading.Event()
 
     def slow(queries, k):
         threads.add(threading.current_thread().name)
         sizes.append(len(queries))
+        begun.set()
         first.wait(10)
         return search(queries, k)
 
     batcher = Batcher(lambda: slow)
     queries = unit_rows(60, seed=1)
     with ThreadPoolExecutor(20) as pool:
-        answers = [
-            pool.submit(batcher.search, queries[at : at + 3], 3 + at % 5) for at in range(0, 60, 3)
-        ]
-        while batcher._requests.qsize() < 19:
-            time.sleep(0.01)
+        answers = []
+        for at in range(0, 60, 3):
+            answers.append(pool.submit(batcher.search, queries[at : at + 3], 3 + at % 5))
+            assert begun.wait(10)  # the first is on its way alone
+        while batcher._requests.qsize() < 19 and not first.wait(0.01):
+            assert len(sizes) == 1
         first.set()
         for at, answer in zip(range(0, 60, 3), answers, strict=True):
             expected = search(queries[at : at + 3], 3 + at % 5)
