@@ -3,7 +3,6 @@ one."""
 
 import gc
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
