@@ -72,12 +72,12 @@ def pairs(
     """Prompts as `ask` makes them, with the responses wanted; no fact of `without` is in them.
 
     Every pair has a world of its own. As a search would find them, the other passages are about the
-    same town or answer the same question about another one; there are 1 to `passages`. In one pair
-    of eight nothing answers.
+    same town or answer the same question about another one; there are `passages` or fewer. In one
+    pair of eight nothing answers.
     """
     drawn = random.Random(seed)
     for _ in range(count):
-        places = _neighbours(drawn, drawn.randint(1, passages) + 1)
+        places = _neighbours(drawn, drawn.choice([*range(1, passages + 1), passages]) + 1)
         shown = [_fact_outside(drawn, *place, without) for place in places]
         asked, answered = shown[0], drawn.random() > 1 / 8
         shown = shown[:-1] if answered else shown[1:]

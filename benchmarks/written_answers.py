@@ -38,7 +38,7 @@ TEMPLATE = (
     "{% for message in messages %}{% if message.role == 'user' %}{{ message.content }}"
     "{% endif %}{% endfor %}{{ '\\nAnswer: ' }}"
 )
-PASSAGES = 3
+PASSAGES = 2
 LEARNED, ASKED = 1, 2
 """Seeds of the pairs that are learned from and of the world that is asked about."""
 UNKNOWN = 40
@@ -166,14 +166,14 @@ def _judged(fact: Fact, answer: Answer) -> dict[str, int]:
 
 def _options() -> argparse.Namespace:
     options = parser(__doc__ or "")
-    options.add_argument("--pairs", type=int, default=60_000)
+    options.add_argument("--pairs", type=int, default=48_000)
     options.add_argument("--epochs", type=int, default=1)
     options.add_argument("--rows", type=int, default=4, help="rows of 512 tokens a step")
     options.add_argument("--vocab-size", type=int, default=1200)
     options.add_argument("--hidden-size", type=int, default=128)
     options.add_argument("--layers", type=int, default=3)
     options.add_argument("--heads", type=int, default=4)
-    options.add_argument("--learning-rate", type=float, default=2e-3)
+    options.add_argument("--learning-rate", type=float, default=2.5e-3)
     options.add_argument("--questions", type=int, default=200)
     options.add_argument("--model", type=Path, metavar="DIR", help="one that was trained before")
     options.add_argument("--keep", type=Path, metavar="DIR", help="write the model here")
