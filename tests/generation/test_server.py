@@ -13,12 +13,13 @@ from embedsearch.generation import GenerationConfig, ServerLimits, ServerLM
 from tests.generation.rude_server import serving
 from tests.text.toys import byte_bpe
 
-QUICK = ServerLimits(timeout_s=0.5, total_s=5, retries=2, wait_s=0.01)
+PATIENT = ServerLimits(timeout_s=30, total_s=60, retries=2, wait_s=0.01)
+HASTY = ServerLimits(timeout_s=2, total_s=60, retries=2, wait_s=0.01)
 MESSAGES = [{"role": "user", "content": "Why is the sky blue?"}]
 KEY = "sk-very-secret-0123456789"
 
 
-def connect(server, limits=QUICK, **options):
+def connect(server, limits=PATIENT, **options):
     return ServerLM.connect(server.url, limits=limits, **{"model": "m", "context": 1000, **options})
 
 
@@ -139,7 +140,7 @@ def not_json(exchange):
 
 def slow(exchange):
     half(exchange)
-    exchange.wait(1.5)
+    exchange.wait(4)
 
 
 def failing(exchange):
@@ -152,15 +153,16 @@ def failing(exchange):
     [
         (half, "broke off"),
         (not_json, "does not answer in JSON: '<html>'"),
-        (slow, "sent nothing for 0.5 s"),
+        (slow, "sent nothing for 2 s"),
         (failing, "out of memory"),
     ],
 )
 def test_a_broken_stream_gives_what_came(answer, told):
     pieces = []
+    limits = HASTY if answer is slow else PATIENT
     with serving(answer) as server:
         with pytest.raises(ServerError, match=told):
-            pieces.extend(connect(server).stream(MESSAGES))
+            pieces.extend(connect(server, limits).stream(MESSAGES))
         assert len(server.asked) == 1
     assert pieces == ["Half", " a"]
 
@@ -176,12 +178,12 @@ def test_a_broken_stream_gives_what_came(answer, told):
         (lambda e: e.send(200, {"choices": [{"message": {"content": 1}}]}), "OpenAI's protocol"),
         (lambda e: e.send(200, {}), "broke off"),
         (lambda e: e.send(200, b"[" * 100_000), "does not answer in JSON"),
-        (lambda e: e.wait(1), "no answer for 0.5 s"),
+        (lambda e: e.wait(4), "no answer for 2 s"),
     ],
 )
 def test_answers_that_are_none(answer, told):
     with serving(answer) as server, pytest.raises(ServerError, match=told):
-        connect(server).generate([MESSAGES])
+        connect(server, HASTY if "for 2 s" in told else PATIENT).generate([MESSAGES])
 
 
 def test_a_server_that_drips_is_left_in_time():
@@ -221,7 +223,7 @@ def test_nobody_there():
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
         with pytest.raises(ServerError, match=r"cannot be reached: .* \(asked 3 times\)"):
-            ServerLM.connect(url, limits=QUICK)
+            ServerLM.connect(url, limits=PATIENT)
 
 
 def models(*entries):
