@@ -57,7 +57,9 @@ def _options() -> argparse.Namespace:
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--scale", type=float, default=1.0, help="times as many texts")
     options.add_argument("--only", nargs="*", metavar="NAME", help="these contestants alone")
-    options.add_argument("--peer-python", metavar="PYTHON", help="has optimum-onnx and -intel")
+    options.add_argument(
+        "--peer-python", type=Path, metavar="PYTHON", help="has optimum-onnx and -intel"
+    )
     options.add_argument("--worker", help=argparse.SUPPRESS)
     options.add_argument("--texts", type=Path, help=argparse.SUPPRESS)
     options.add_argument("--model", help=argparse.SUPPRESS)
@@ -140,7 +142,7 @@ def _compete(options: argparse.Namespace, place: Path) -> dict[str, Any]:
     names = {f"embedsearch:{name}": sys.executable for name in OURS}
     names |= {f"sentence-transformers:{name}": sys.executable for name in THEIRS}
     if options.peer_python:
-        names |= {f"sentence-transformers:{name}": options.peer_python for name in BACKENDS}
+        names |= {f"sentence-transformers:{name}": str(options.peer_python) for name in BACKENDS}
     names = {k: v for k, v in names.items() if not options.only or k in options.only}
     workers = {}
     for name, python in names.items():

@@ -30,6 +30,7 @@ from embedsearch.beir import read_corpus
 from embedsearch.collection import Collection
 from embedsearch.collection_pairs import CollectionPairsConfig, pairs_from_collection
 from embedsearch.encoder import SentenceEncoder
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.training import (
     EncoderTrainingConfig,
     LabelledText,
@@ -49,7 +50,6 @@ from embedsearch.evaluate import (
     score_questions,
 )
 from embedsearch.hard_negatives import MiningConfig, mine_hard_negatives
-from embedsearch.models import DEFAULT_MODEL
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.text.training import TokenizerConfig

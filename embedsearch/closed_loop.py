@@ -13,6 +13,7 @@ from embedsearch.collection_pairs import (
     CollectionPairsConfig,
     pairs_from_collection,
 )
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.training.config import EncoderTrainingConfig
 from embedsearch.encoder.training.examples import Example, TrainingPair
 from embedsearch.encoder.training.report import TrainingReport
@@ -20,7 +21,6 @@ from embedsearch.encoder_training import Data, examples_of, train_encoder
 from embedsearch.errors import InputError
 from embedsearch.evaluate import judged_questions
 from embedsearch.hard_negatives import MiningConfig, MiningReport, mine_hard_negatives
-from embedsearch.models import DEFAULT_MODEL
 from embedsearch.promotion import PromotionConfig, Trial, try_model
 from embedsearch.training_data import TrainingDataConfig
 from embedsearch.types import SILENT, Progress

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedsearch.beir import read_corpus
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.training.examples import LabelledText, ScoredPair, TrainingPair
 from embedsearch.encoder.training.held_out import spearman
 from embedsearch.errors import InputError
 from embedsearch.evaluate import judged_questions, score_run
-from embedsearch.models import DEFAULT_MODEL, Compute, load_encoder
+from embedsearch.models import Compute, load_encoder
 from embedsearch.training_data import TrainingDataConfig, document_text, read_training_data
 from embedsearch.types import SILENT, Encoder, Progress
 

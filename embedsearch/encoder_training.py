@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.training.config import EncoderTrainingConfig
 from embedsearch.encoder.training.examples import (
     Example,
@@ -17,7 +18,6 @@ from embedsearch.encoder.training.examples import (
 from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.encoder.training.run import train
 from embedsearch.errors import InputError
-from embedsearch.models import DEFAULT_MODEL
 from embedsearch.training_data import TrainingDataConfig, read_training_data
 from embedsearch.types import SILENT, Progress
 

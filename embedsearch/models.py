@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
+from embedsearch.encoder.resolve import BUNDLED_NAMES, DEFAULT_MODEL
 from embedsearch.errors import FingerprintError
 from embedsearch.store.settings import Model, activate_model, active_model, register_model
 from embedsearch.types import Encoder
 
 if TYPE_CHECKING:
     from embedsearch.encoder import EngineName
-
-DEFAULT_MODEL = "all-MiniLM-L6-v2"
-"""The bundled model, which needs no download."""
-_BUNDLED_NAMES = (DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +28,7 @@ class Compute:
 def model_name(model: str | Path | Encoder) -> str:
     """What a collection calls a model: a folder by its whole path, so that it is found again."""
     name = str(model) if isinstance(model, (str, Path)) else model.name
-    if model in _BUNDLED_NAMES:
+    if model in BUNDLED_NAMES:
         return name  # also where a folder at hand happens to be called so
     path = Path(name).expanduser()
     return str(path.resolve()) if path.is_dir() else name

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.errors import InputError
-from embedsearch.models import DEFAULT_MODEL
 from embedsearch.text.tokenizer import Tokenizer
 
 Tokenizers = Sequence[str | Path | Tokenizer] | Mapping[str, str | Path | Tokenizer]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.token_states import TokenModel
 from embedsearch.errors import InputError
-from embedsearch.models import DEFAULT_MODEL
 from embedsearch.text.inspection import InspectedToken, inspect_text
 
 if TYPE_CHECKING:

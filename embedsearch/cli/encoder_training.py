@@ -48,12 +48,13 @@ from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.closed_loop import LoopConfig, LoopReport, improve_encoder
 from embedsearch.collection import Collection
 from embedsearch.collection_pairs import CollectionPairsConfig
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.training.config import EncoderTrainingConfig
 from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
 from embedsearch.encoder_training import train_encoder
 from embedsearch.hard_negatives import MiningConfig
-from embedsearch.models import DEFAULT_MODEL, Compute
+from embedsearch.models import Compute
 from embedsearch.promotion import Promote, PromotionConfig, Trial
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.training_data import TrainingDataConfig

@@ -22,11 +22,12 @@ from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Device, Engine, Json, Model, Tokenizers
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder_evaluate import EncoderEvaluationConfig, evaluate_encoder
 from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
 from embedsearch.evaluate_answers import AnswerEvaluation, evaluate_answers
 from embedsearch.language_models import LanguageModelConfig, load_language_model
-from embedsearch.models import DEFAULT_MODEL, Compute
+from embedsearch.models import Compute
 from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
 from embedsearch.types import Mode
 

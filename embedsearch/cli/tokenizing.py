@@ -14,8 +14,8 @@ from embedsearch.cli.output import print_json, remark
 from embedsearch.cli.terminal import TerminalProgress
 from embedsearch.cli.token_output import print_inspections
 from embedsearch.cli.vector_output import print_vectors, print_word
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.errors import InputError
-from embedsearch.models import DEFAULT_MODEL
 from embedsearch.text.files import printable
 from embedsearch.tokenizer_costs import ComparisonConfig
 

