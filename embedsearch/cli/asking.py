@@ -163,10 +163,10 @@ def _show_piece() -> Callable[[str], None]:
 def _tell(answer: Answer) -> None:
     """On stderr: what the answer was made with, and what is wrong with it."""
     if answer.generator == EXTRACTIVE:
-        remark(
-            "no language model was used: these are the sentences that answer best. "
-            f"{HOW_TO_GET_ONE}"
-        )
+        quoted = "these are the sentences that answer best"
+        if answer.abstained:
+            quoted = "no sentence fits well enough; --least-support 0 quotes the best all the same"
+        remark(f"no language model was used: {quoted}. {HOW_TO_GET_ONE}")
         return
     told = {
         "marker": "a marker that points to no source was taken out: {}",
