@@ -83,6 +83,23 @@ def tell(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+class Told:
+    """Progress as remarks."""
+
+    def start(self, description: str, total: int | None, unit: str) -> None:
+        tell(f"{description}: {total or 'some'} {unit}")
+        self._total, self._done, self._told = total or 0, 0, 0
+
+    def advance(self, amount: int) -> None:
+        self._done += amount
+        if self._done >= self._told + self._total / 10:
+            self._told = self._done
+            tell(f"{self._done:,} of {self._total:,}")
+
+    def note(self, message: str) -> None:
+        tell(message)
+
+
 def report(
     name: str, options: argparse.Namespace, results: Mapping[str, Any], bars: Sequence[Bar]
 ) -> int:

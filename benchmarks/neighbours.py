@@ -14,11 +14,7 @@ import argparse
 import ctypes
 import gc
 import json
-import lzma
-import math
 import os
-import random
-import re
 import subprocess
 import sys
 import tempfile
@@ -31,12 +27,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from common import CACHE, RESULTS, Bar, data_folder, parser, report, tell
+from common import CACHE, RESULTS, Bar, parser, report, tell
+from sentence_vectors import DIM, rows_of, vectors_file
 
 from embedsearch import index
 from embedsearch.device import describe, faiss_gpu_count
-from embedsearch.encoder import SentenceEncoder
 from embedsearch.index import FaissIndex, IndexConfig, NumpyIndex
+from embedsearch.index.planner import choose
 from embedsearch.index.section import read_section
 
 if TYPE_CHECKING:
@@ -44,15 +41,19 @@ if TYPE_CHECKING:
 
     from embedsearch.types import Vectors
 
-DIM, K, QUERIES = 384, 10, 1000
+K, QUERIES = 10, 1000
 ALONE = 200
 """Queries of which each is asked by itself."""
 
 RECALLS = (0.95, 0.99)
 PROMISES = (0.95, 0.98, 0.99)
-BATCH = 2000
-GRAPH = (10, 20, 40, 60, 80, 120, 160, 240, 400)
+GRAPH = (20, 40, 60, 80, 100, 120, 160, 240, 400, 600, 800)
 """Settings of a graph: how many rows are kept in view."""
+
+CONSTRUCTION = 200
+"""How many were in view when a graph was built, hnswlib's and FAISS's alike."""
+
+PROBES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 
 
 class System(Protocol):
@@ -72,8 +73,7 @@ class Ours:
 
     def __init__(self, config: IndexConfig | None = None) -> None:
         self.config = config or IndexConfig()
-        probes = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-        self.settings: Sequence[Any] = [(p, d) for d in (30, 60, 120) for p in probes]
+        self.settings: Sequence[Any] = [(p, d) for d in (60, 120, 240, 320) for p in PROBES]
         if config is not None:
             self.settings = [None]  # as it was tuned
 
@@ -120,6 +120,8 @@ class Faiss:
         import faiss
 
         self._index = faiss.index_factory(DIM, self.factory, faiss.METRIC_INNER_PRODUCT)
+        if "HNSW" in self.factory:
+            self._index.hnsw.efConstruction = CONSTRUCTION
         some = np.random.default_rng(0).permutation(len(vectors))[: max(40_000, len(vectors) // 8)]
         self._index.train(vectors[np.sort(some)])
         self._index.add(vectors)
@@ -149,7 +151,7 @@ class Faiss:
 
 
 class Hnswlib:
-    """hnswlib, M 16, ef_construction 200."""
+    """hnswlib, M 16."""
 
     settings = GRAPH
 
@@ -157,7 +159,7 @@ class Hnswlib:
         import hnswlib
 
         self._index = hnswlib.Index(space="ip", dim=DIM)
-        self._index.init_index(max_elements=len(vectors), ef_construction=200, M=16)
+        self._index.init_index(max_elements=len(vectors), ef_construction=CONSTRUCTION, M=16)
         self._index.add_items(vectors)
 
     def save(self, path: Path) -> None:
@@ -208,13 +210,13 @@ class Usearch:
 
 
 def _systems(count: int) -> dict[str, Callable[[], System]]:
-    lists = _lists(count)
-    inverted = [(p, f) for f in (4, 8) for p in (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)]
+    planned = choose(count, DIM, IndexConfig())[0].factory
+    inverted = [(p, f) for f in (6, 12, 24, 32) for p in PROBES]
     found: dict[str, Callable[[], System]] = {"ours": Ours}
     for promise in PROMISES:
         config = IndexConfig(recall=promise)
         found[f"ours, planned for {promise:g}"] = partial(Ours, config)
-    for name in (f"IVF{lists},PQ192x4fs,RFlat", "HNSW16,Flat", "HNSW32,Flat"):
+    for name in (f"{planned},RFlat", "HNSW16,Flat"):
         settings: Sequence[Any] = GRAPH if "HNSW" in name else inverted
         found[f"faiss {name}"] = partial(Faiss, name, settings)
     if find_spec("hnswlib"):
@@ -224,17 +226,13 @@ def _systems(count: int) -> dict[str, Callable[[], System]]:
     return found
 
 
-def _lists(count: int) -> int:
-    return 1 << round(math.log2(0.75 * count**0.5))
-
-
 def main() -> int:
     options = _options()
     systems = _systems(options.limit)
     if options.system:
         print(json.dumps(_measure(systems[options.system](), options)))
         return 0
-    file = _vectors_file(options.limit + QUERIES, options.cache)
+    file = vectors_file(options.limit + QUERIES, options.cache)
     _truth(file, options.limit)
     results: dict[str, Any] = {}
     for name in systems:
@@ -262,44 +260,7 @@ def _options() -> argparse.Namespace:
     return options.parse_args()
 
 
-# The vectors
-
-
-def _sentences() -> list[str]:
-    found: list[str] = []
-    for name in ("wikipedia_en/articles.jsonl.xz", "imdb_reviews/train.jsonl.xz"):
-        with lzma.open(data_folder() / name, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                text = json.loads(line)["text"].replace("<br />", " ")
-                parts = (part.strip() for part in re.split(r"(?<=[.!?])\s+", text))
-                found += [part for part in parts if len(part.split()) >= 5]
-    random.Random(0).shuffle(found)
-    return found
-
-
-def _vectors_file(count: int, cache: Path) -> Path:
-    """A file of at least `count` vectors, one after another; what is there already is kept."""
-    cache.mkdir(parents=True, exist_ok=True)
-    file = cache / "minilm.f32"
-    there = file.stat().st_size // (4 * DIM) if file.exists() else 0
-    if there >= count:
-        return file
-    sentences = _sentences()
-    if len(sentences) < count:
-        sys.exit(f"there are {len(sentences):,} sentences, not {count:,}")
-    encoder = SentenceEncoder.load("all-MiniLM-L6-v2")
-    with file.open("ab") as out:
-        out.truncate(4 * DIM * there)
-        for at in range(there, count, BATCH):
-            tell(f"{at:,} of {count:,} sentences are vectors")
-            out.write(encoder.encode_document(sentences[at : min(count, at + BATCH)]).tobytes())
-    return file
-
-
-def _rows(file: Path, start: int, count: int) -> Vectors:
-    return np.fromfile(file, dtype=np.float32, count=count * DIM, offset=4 * DIM * start).reshape(
-        count, DIM
-    )
+# Measuring
 
 
 def _truth(file: Path, limit: int) -> NDArray[np.int64]:
@@ -307,22 +268,19 @@ def _truth(file: Path, limit: int) -> NDArray[np.int64]:
     kept = file.with_name(f"truth-{limit}.npy")
     if kept.exists():
         return np.asarray(np.load(kept))
-    exact = NumpyIndex(np.arange(limit, dtype=np.int64), _rows(file, 0, limit))
-    truth = exact.search(_rows(file, limit, QUERIES), K)[1]
+    exact = NumpyIndex(np.arange(limit, dtype=np.int64), rows_of(file, 0, limit))
+    truth = exact.search(rows_of(file, limit, QUERIES), K)[1]
     np.save(kept, truth)
     return truth
-
-
-# Measuring
 
 
 def _measure(system: System, options: argparse.Namespace) -> dict[str, Any]:
     file = options.cache / "minilm.f32"
     truth = _truth(file, options.limit)
-    queries = _rows(file, options.limit, QUERIES)
+    queries = rows_of(file, options.limit, QUERIES)
     with tempfile.TemporaryDirectory(dir=options.cache) as folder:
         path = Path(folder) / "index"
-        vectors = _rows(file, 0, options.limit)
+        vectors = rows_of(file, 0, options.limit)
         began = time.perf_counter()
         system.build(vectors)
         del vectors
@@ -356,11 +314,11 @@ def _point(
 
     return {
         "setting": setting,
-        "recall": round(_recall(found, truth), 4),
-        "qps_alone": round(ALONE / _seconds(alone)),
-        "qps_one_thread": round(QUERIES / _seconds(lambda: system.search(queries, setting, 1))),
+        "recall": round(recall_of(found, truth), 4),
+        "qps_alone": round(ALONE / seconds_of(alone)),
+        "qps_one_thread": round(QUERIES / seconds_of(lambda: system.search(queries, setting, 1))),
         "qps_all_threads": round(
-            QUERIES / _seconds(lambda: system.search(queries, setting, _cores()))
+            QUERIES / seconds_of(lambda: system.search(queries, setting, _cores()))
         ),
     }
 
@@ -377,7 +335,7 @@ def _promises(ours: Ours, queries: Vectors, path: Path) -> dict[str, Any]:
         allowed = tuned.ids[draw < share]
         some = queries[:ALONE]
         truth = exact.search(some, K, allowed)[1]
-        passing[name] = round(_recall(tuned.search(some, K, allowed)[1], truth), 4)
+        passing[name] = round(recall_of(tuned.search(some, K, allowed)[1], truth), 4)
     return {
         "factory": tuned.measured.factory,
         "probes": tuned.measured.probes,
@@ -392,42 +350,43 @@ def _gpu(file: Path, options: argparse.Namespace, gpus: int) -> dict[str, Any]:
     """Exact search and an inverted file on all GPUs, against the same index on all cores."""
     import faiss
 
-    queries, truth = _rows(file, options.limit, QUERIES), _truth(file, options.limit)
-    vectors = _rows(file, 0, options.limit)
+    queries, truth = rows_of(file, options.limit, QUERIES), _truth(file, options.limit)
+    vectors = rows_of(file, 0, options.limit)
     ids = np.arange(options.limit, dtype=np.int64)
     flat = faiss.IndexFlatIP(DIM)
     flat.add(vectors)
     found: dict[str, Any] = {"gpus": gpus, "device": describe(probe=True).device_names}
     exact = index.mirror(NumpyIndex(ids, vectors), range(gpus))
     rows = exact.search(queries, K)[1]
-    alone = _seconds(lambda: exact.search(queries[:1], K))
+    alone = seconds_of(lambda: exact.search(queries[:1], K))
     found["exact"] = {
-        "recall": _recall(rows, truth),
-        "qps": round(QUERIES / _seconds(lambda: exact.search(queries, K))),
-        "qps_on_all_cores": round(QUERIES / _seconds(lambda: flat.search(queries, K))),
+        "recall": recall_of(rows, truth),
+        "qps": round(QUERIES / seconds_of(lambda: exact.search(queries, K))),
+        "qps_on_all_cores": round(QUERIES / seconds_of(lambda: flat.search(queries, K))),
         "gb_per_second_alone": round(vectors.nbytes / 2 / alone / 1e9, 1),
     }
     with tempfile.TemporaryDirectory(dir=options.cache) as folder:
-        ours = Ours(IndexConfig(factory=f"IVF{_lists(options.limit)},SQ8"))
+        lists = choose(options.limit, DIM, IndexConfig())[0].factory.split(",")[0]
+        ours = Ours(IndexConfig(factory=f"{lists},SQ8"))
         ours.build(vectors)
         ours.save(Path(folder) / "index")
         base = index.load(Path(folder) / "index")
         mirrored = index.mirror(base, range(gpus))
         found["ivf"] = {
             "kind": mirrored.kind,
-            "recall": _recall(mirrored.search(queries, K)[1], truth),
-            "qps": round(QUERIES / _seconds(lambda: mirrored.search(queries, K))),
-            "qps_on_all_cores": round(QUERIES / _seconds(lambda: base.search(queries, K))),
+            "recall": recall_of(mirrored.search(queries, K)[1], truth),
+            "qps": round(QUERIES / seconds_of(lambda: mirrored.search(queries, K))),
+            "qps_on_all_cores": round(QUERIES / seconds_of(lambda: base.search(queries, K))),
         }
     return found
 
 
-def _recall(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
+def recall_of(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
     pairs = zip(found.tolist(), truth.tolist(), strict=True)
     return sum(len(set(some) & set(true)) for some, true in pairs) / truth.size
 
 
-def _seconds(job: Callable[[], object]) -> float:
+def seconds_of(job: Callable[[], object]) -> float:
     """The median of three."""
     taken = []
     for _ in range(3):
@@ -472,10 +431,13 @@ def _bars(results: dict[str, Any]) -> list[Bar]:
         for recall in RECALLS:
             for key in ("qps_alone", "qps_one_thread"):
                 best = max(_at(result, recall, key) for result in others.values())
+                if not best:
+                    tell(f"neither hnswlib nor usearch reaches {recall:g}")
+                    continue
                 claim = f"{key} at recall@10 {recall:g}, in times of hnswlib's and usearch's best"
-                value = _at(ours, recall, key) / max(best, 1)
+                value = _at(ours, recall, key) / best
                 bars.append(Bar(claim=claim, value=value, limit=1.2, at_most=False))
-    graph = results.get("faiss HNSW32,Flat")
+    graph = results.get("faiss HNSW16,Flat")
     if ours and graph:
         share = (ours["memory_mb"]) / graph["memory_mb"]
         claim = "memory, in times of a float32 HNSW (vectors are mapped, not counted)"

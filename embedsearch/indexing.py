@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from embedsearch import index
-from embedsearch.device import free_memory
+from embedsearch.device import faiss_devices, free_memory
 from embedsearch.errors import IndexFileError
 from embedsearch.index import IndexConfig, NumpyIndex
 from embedsearch.store.documents import count, is_empty
@@ -70,11 +70,18 @@ def ask_index(db: Database, config: IndexConfig | None, dim: int) -> None:
             put_setting(db, SETTING, asdict(config))
 
 
-def build_generation(db: Database, folder: Path, model: Model, progress: Progress = SILENT) -> None:
+def build_generation(
+    db: Database,
+    folder: Path,
+    model: Model,
+    progress: Progress = SILENT,
+    *,
+    device: str = "auto",
+) -> None:
     """Builds the index file from SQLite, makes it safe on the disk, adopts it, drops the old ones.
 
     The caller holds the writer's lock, so nothing changes between reading and adopting. Readers
-    that have an old file open keep it until they see the new row.
+    that have an old file open keep it until they see the new row. A `device` that is a GPU helps.
     """
     chunks = count(db, "chunks")
     number = next_generation(db)
@@ -88,6 +95,7 @@ def build_generation(db: Database, folder: Path, model: Model, progress: Progres
         model.dim,
         index_config(db),
         memory=free_memory(),
+        devices=faiss_devices(device) if device.startswith("cuda") else (),
         progress=progress,
     )
     kind = index.load(saved).kind
@@ -152,7 +160,14 @@ def load_generation(folder: Path, generation: Generation) -> NumpyIndex:
     return loaded
 
 
-def tidy(db: Database, folder: Path, *, orphans: bool, progress: Progress = SILENT) -> None:
+def tidy(
+    db: Database,
+    folder: Path,
+    *,
+    orphans: bool,
+    progress: Progress = SILENT,
+    device: str = "auto",
+) -> None:
     """After a write: drops vectors without chunks where there may be some, and builds the index
     file where it is stale. The caller holds the writer's lock."""
     model = active_model(db)
@@ -164,4 +179,4 @@ def tidy(db: Database, folder: Path, *, orphans: bool, progress: Progress = SILE
     reason = stale_reason(db, folder, model)
     if reason:
         log.info("building the index file: %s", reason)
-        build_generation(db, folder, model, progress)
+        build_generation(db, folder, model, progress, device=device)

@@ -112,7 +112,8 @@ class Searcher:
             with self._access.writing() as db:
                 model = active_model(db)
                 if model is not None:
-                    build_generation(db, self._access.folder, model)
+                    device = self._encoder.compute.device
+                    build_generation(db, self._access.folder, model, device=device)
         except (LockedError, StorageError) as error:
             log.warning("the index file was not built again: %s", error)
         else:

@@ -80,6 +80,7 @@ class Writer:
                     self._folder,
                     orphans=bool(run.changed or run.removed),
                     progress=progress,
+                    device=self._encoder.compute.device,
                 )
         return _report(run, ingest, began)
 
@@ -90,7 +91,13 @@ class Writer:
             ingest = self._ingest(db, progress)
             run = Upsert(db=db, ingest=ingest)
             run.run(documents)
-            tidy(db, self._folder, orphans=bool(run.changed), progress=progress)
+            tidy(
+                db,
+                self._folder,
+                orphans=bool(run.changed),
+                progress=progress,
+                device=self._encoder.compute.device,
+            )
         return _report(run, ingest, began)
 
     def delete(self, document_ids: Iterable[str]) -> int:
@@ -103,7 +110,9 @@ class Writer:
                 forget_documents(db, ids)
                 deleted = store.delete_documents(db, ids)
                 drop_empty_sources(db)
-            tidy(db, self._folder, orphans=bool(deleted))
+            tidy(
+                db, self._folder, orphans=bool(deleted), device=self._encoder.compute.device
+            )
         return deleted
 
     def reindex(
@@ -130,7 +139,9 @@ class Writer:
             )
             stage(db, ingest, target)
             switch(db, ingest, target, keep=keep_previous)
-            build_generation(db, self._folder, target, progress)
+            build_generation(
+                db, self._folder, target, progress, device=self._encoder.compute.device
+            )
             documents = store.count(db, "documents")
         if model is not None:
             self._encoder.replace(encoder)
@@ -159,7 +170,9 @@ class Writer:
             erase(db)
             model = active_model(db)
             if model:
-                build_generation(db, self._folder, model)
+                build_generation(
+                    db, self._folder, model, device=self._encoder.compute.device
+                )
                 empty_log(db)
         return before - folder_size(self._folder)
 

@@ -57,13 +57,15 @@ def build(
     config: IndexConfig | None = None,
     *,
     memory: int | None = None,
+    devices: Sequence[int] = (),
     progress: Progress = SILENT,
 ) -> None:
     """Writes the index of `count` vectors, which come in batches, to `path`.
 
     It is what `config` asks for, or the planner's choice; exact where FAISS is not installed. The
     vectors are not held in memory. `memory` is what is free in bytes: codes that need more than
-    half of it are not built. Raises as `building.build_file`.
+    half of it are not built. GPUs named by `devices` help to build, see `gpu_building`. Raises as
+    `building.build_file`.
     """
     build_file(
         path,
@@ -73,6 +75,7 @@ def build(
         config or IndexConfig(),
         faiss=faiss_available(),
         memory=memory,
+        devices=devices,
         progress=progress,
     )
 
@@ -118,7 +121,7 @@ def stale(measured: Measured | None, count: int, dim: int, config: IndexConfig) 
     if not faiss_available():
         return ""
     if measured is None:
-        chosen = choose(count, dim, config).factory
+        chosen = choose(count, dim, config)[0].factory
         return "" if chosen == FLAT else f"{chosen} suits what is asked better than exact search"
     if measured.asked != config:
         return f"another index is asked for: recall {config.recall:g}, {config.factory}"

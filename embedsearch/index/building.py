@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from embedsearch.errors import InputError
 from embedsearch.index.checks import check_ids, check_vectors
 from embedsearch.index.codes import Codes, train_codes
 from embedsearch.index.config import IndexConfig, Measured
+from embedsearch.index.gpu_building import to_gpus
 from embedsearch.index.planner import FLAT, Plan, choose
 from embedsearch.index.section import write_section
 from embedsearch.index.tune import draw_trial, tune
@@ -39,23 +40,26 @@ def build_file(
     *,
     faiss: bool = True,
     memory: int | None = None,
+    devices: Sequence[int] = (),
     progress: Progress = SILENT,
 ) -> None:
     """Writes the index of `count` vectors that come in batches to `path`.
 
     Memory holds the row ids, a sample of the vectors and the codes; the vectors go to the file.
-    Without `faiss` it is exact. `memory` is what is free, in bytes.
+    Without `faiss` it is exact. `memory` is what is free, in bytes. `devices` are GPUs that help,
+    by FAISS's numbers; what is written is the same kind of file.
 
     Raises InputError where ids are not ascending over all batches, vectors are not of unit length,
-    the count is not right or FAISS refuses the factory string; StorageError.
+    the count is not right or FAISS refuses the factory string; DeviceError; StorageError.
     """
-    plan = choose(count, dim, config, memory) if faiss and count else Plan(factory=FLAT, sample=0)
+    exact = (Plan(factory=FLAT, sample=0),)
+    plans = choose(count, dim, config, memory) if faiss and count else exact
     with IndexFileWriter(path, dim) as writer:
         _fill(writer, embeddings, count, dim)
-        if plan.exact and not plan.note:
+        if plans[0].exact and not plans[0].note:
             writer.finish()
             return
-        codes, measured = _planned(writer.vectors(), plan, config, progress)
+        codes, measured = _planned(writer.vectors(), plans, config, devices, progress)
         if measured.note:
             log.warning("the index: %s", measured.note)
         writer.finish(lambda write: write_section(write, writer.total, measured, codes))
@@ -79,22 +83,27 @@ def _fill(writer: IndexFileWriter, embeddings: Embeddings, count: int, dim: int)
 
 
 def _planned(
-    vectors: Vectors, plan: Plan, config: IndexConfig, progress: Progress
+    vectors: Vectors,
+    plans: Sequence[Plan],
+    config: IndexConfig,
+    devices: Sequence[int],
+    progress: Progress,
 ) -> tuple[Codes | None, Measured]:
-    """The codes of a plan and how they fare; None where exact search is as fast or surer."""
+    """The codes of the first plan that keeps the promise, and how they fare; None where exact
+    search is as fast or surer."""
     began = time.perf_counter()
-    if plan.exact:
-        return None, _flat(config, plan.note, began)
-    random = np.random.default_rng(0)
-    rows = np.sort(random.choice(len(vectors), plan.sample, replace=False))
-    progress.start(f"Building {plan.factory}", len(vectors), "vectors")
-    blocks = _blocks(vectors, progress)
-    try:
-        codes = train_codes(plan.factory, vectors.shape[1], vectors[rows], blocks)
-    except InputError as error:  # too few vectors for it: it may do when there are more
-        return None, _flat(config, f"exact for now: {error}", began)
-    progress.start("Measuring recall", None, "")
-    tuned = tune(codes, vectors, draw_trial(vectors), config.recall)
+    if plans[0].exact:
+        return None, _flat(config, plans[0].note, began)
+    trial = draw_trial(vectors)
+    for plan in plans:
+        try:
+            codes = _built(vectors, plan, devices, progress)
+        except InputError as error:  # too few vectors for it: it may do when there are more
+            return None, _flat(config, f"exact for now: {error}", began)
+        progress.start("Measuring recall", None, "")
+        tuned = tune(codes, vectors, trial, config.recall)
+        if tuned.recall >= config.recall:
+            break
     note = plan.note
     if tuned.recall < config.recall:
         note = f"recall {config.recall:g} is out of reach of {plan.factory}, which finds "
@@ -118,6 +127,16 @@ def _planned(
         bytes=size.bytes,
         note=note,
     )
+
+
+def _built(vectors: Vectors, plan: Plan, devices: Sequence[int], progress: Progress) -> Codes:
+    """The codes of all vectors."""
+    random = np.random.default_rng(0)
+    rows = np.sort(random.choice(len(vectors), plan.sample, replace=False))
+    progress.start(f"Building {plan.factory}", len(vectors), "vectors")
+    blocks = _blocks(vectors, progress)
+    copy = to_gpus(devices) if devices else None
+    return train_codes(plan.factory, vectors.shape[1], vectors[rows], blocks, copy=copy)
 
 
 def _flat(config: IndexConfig, note: str, began: float) -> Measured:

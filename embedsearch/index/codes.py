@@ -6,12 +6,13 @@ They hold positions of rows, 0 to n - 1, and no vectors; what they find is score
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedsearch.errors import IndexFileError, InputError
+from embedsearch.errors import DeviceError, IndexFileError, InputError
+from embedsearch.index import gpu_building
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,13 +164,29 @@ def empty_index(factory: str, dim: int) -> Any:
     return made
 
 
-def train_codes(factory: str, dim: int, sample: Vectors, blocks: Iterable[Vectors]) -> Codes:
-    """Makes, trains and fills an index. Raises InputError where FAISS refuses."""
+def train_codes(
+    factory: str,
+    dim: int,
+    sample: Vectors,
+    blocks: Iterable[Vectors],
+    *,
+    copy: gpu_building.Copy | None = None,
+) -> Codes:
+    """Makes, trains and fills an index, with `copy` by the help of GPUs, see `gpu_building`.
+
+    Raises InputError where FAISS refuses, DeviceError where a GPU does.
+    """
     made = empty_index(factory, dim)
     try:
-        made.train(sample)
-        for block in blocks:
-            made.add(block)
+        if copy:
+            gpu_building.train(made, sample, copy)
+        else:
+            made.train(sample)
+        with gpu_building.lists_found_by(made, copy) if copy else nullcontext():
+            for block in blocks:
+                made.add(block)
+    except DeviceError:
+        raise
     except RuntimeError as error:
         raise _refused(factory, dim, reason(error)) from None
     return Codes(made)

@@ -28,20 +28,24 @@ def ranked(
     `rows` are positions, shape (n_queries, n_candidates), -1 for none. Scores and ids are as
     `types.VectorIndex.search` gives them.
     """
-    near = _near_scores(vectors, queries, rows)
-    kept = min(k + SPARE, rows.shape[1])
-    best = np.argpartition(-near, kept - 1, axis=1)[:, :kept]
-    best_rows = np.sort(np.take_along_axis(rows, best, axis=1), axis=1)
+    line = np.arange(len(queries))[:, None]
+    left_out = max(0, rows.shape[1] - k - SPARE)
+    best_rows, cut = rows, np.full(len(queries), -np.inf, dtype=np.float32)
+    if left_out:
+        near = _near_scores(vectors, queries, rows)
+        order = np.argpartition(near, left_out - 1, axis=1)
+        best_rows = rows[line, order[:, left_out:]]
+        cut = near[line[:, 0], order[:, left_out - 1]]  # the best that was left out
+    best_rows = np.sort(best_rows, axis=1)
     exact = score_each(vectors, best_rows, queries)
     order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
     scores, found = empty_result(len(queries), k)
-    places = np.take_along_axis(best_rows, order, axis=1)
+    places = best_rows[line, order]
     width = places.shape[1]
-    scores[:, :width] = np.take_along_axis(exact, order, axis=1)
+    scores[:, :width] = exact[line, order]
     found[:, :width] = np.where(places >= 0, ids[places], -1)
-    if kept == rows.shape[1]:
+    if not left_out:
         return scores, found
-    cut = -np.partition(-near, kept, axis=1)[:, kept]  # the best that was left out
     for at in np.flatnonzero(cut >= scores[:, -1] - margin_of(vectors.shape[1])):
         there = np.sort(rows[at][rows[at] >= 0])
         if len(there) >= k:  # one left out may tie with the k-th

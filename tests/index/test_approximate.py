@@ -320,22 +320,25 @@ def test_measurements_that_make_no_sense(text, tmp_path):
 
 
 def test_plans():
-    plan = planner.choose
-    assert plan(999, 384, IndexConfig()).exact
-    assert plan(10**9, 384, IndexConfig(recall=1)).exact
-    assert plan(300_000, 384, IndexConfig()).factory == "IVF512,PQ192x4fs"
-    assert plan(300_000, 100, IndexConfig()).factory == "IVF512,PQ50x4fs"
-    assert plan(300_000, 387, IndexConfig()).factory == "IVF512,PQ129x4fs"
-    assert plan(300_000, 101, IndexConfig()).factory == "IVF512,SQ8"
-    assert plan(300_000, 384, IndexConfig(factory="HNSW32")).factory == "HNSW32"
+    def plan(count, dim, **config):
+        return [each.factory for each in planner.choose(count, dim, IndexConfig(**config))]
+
+    assert plan(999, 384) == ["Flat"]
+    assert plan(10**9, 384, recall=1) == ["Flat"]
+    assert plan(300_000, 384) == ["IVF256,PQ96x4fs", "IVF256,PQ192x4fs"]
+    assert plan(300_000, 387) == ["IVF256,PQ129x4fs", "IVF256,SQ8"]
+    assert plan(300_000, 50) == ["IVF256,PQ25x4fs"]
+    assert plan(300_000, 101) == ["IVF256,SQ8"]
+    assert plan(300_000, 384, factory="HNSW32") == ["HNSW32"]
 
 
 def test_less_memory_makes_a_smaller_plan():
-    roomy = planner.choose(10**7, 384, IndexConfig(), 24 << 30)
-    tight = planner.choose(10**7, 384, IndexConfig(), 2 << 30)
-    none = planner.choose(10**7, 384, IndexConfig(), 1 << 20)
-    assert (roomy.factory, roomy.note) == ("IVF2048,PQ192x4fs", "")
-    assert tight.factory != roomy.factory
+    roomy, finer = planner.choose(10**7, 384, IndexConfig(), 24 << 30)
+    (tight,) = planner.choose(10**7, 384, IndexConfig(), 5 << 28)
+    (none,) = planner.choose(10**7, 384, IndexConfig(), 1 << 20)
+    assert (roomy.factory, roomy.note) == ("IVF1024,PQ96x4fs", "")
+    assert finer.factory == "IVF1024,PQ192x4fs"
+    assert tight.factory == "IVF1024,PQ64x4fs"
     assert "want of memory" in tight.note
     assert none.exact
     assert "no codes fit" in none.note
