@@ -13,7 +13,7 @@ from typing import Any
 
 from common import CACHE, Bar, data_folder, parser, report, tell
 
-from embedsearch.evaluate_answers import evaluate_answers
+from embedsearch.evaluation.answers import evaluate_answers
 
 SETS = {
     "xquad": "xquad/xquad.en.json.gz",

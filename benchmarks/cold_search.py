@@ -27,9 +27,9 @@ MOST_MEGABYTES = 500.0
 
 def main() -> int:
     options = _options()
-    from embedsearch.beir import read_queries
-    from embedsearch.collection import Collection
-    from embedsearch.evaluate import EvaluationConfig, evaluate_search
+    from embedsearch.collection.collection import Collection
+    from embedsearch.evaluation.beir import read_queries
+    from embedsearch.evaluation.search import EvaluationConfig, evaluate_search
 
     if not (options.cache / "collection.sqlite3").exists():
         tell("indexing scifact")

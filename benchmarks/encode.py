@@ -67,7 +67,7 @@ def _options() -> argparse.Namespace:
 
 
 def _texts(words: int, count: int, scale: float) -> list[str]:
-    from embedsearch.beir import read_corpus
+    from embedsearch.evaluation.beir import read_corpus
 
     corpus = read_corpus(data_folder() / "scifact", lambda *_: None)
     stream = " ".join(document.text for document in corpus).split()

@@ -26,9 +26,7 @@ from typing import Any
 
 from common import CACHE, RESULTS, Bar, data_folder, parser, report, tell
 
-from embedsearch.beir import read_corpus
-from embedsearch.collection import Collection
-from embedsearch.collection_pairs import CollectionPairsConfig, pairs_from_collection
+from embedsearch.collection.collection import Collection
 from embedsearch.encoder import SentenceEncoder
 from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.training import (
@@ -40,20 +38,22 @@ from embedsearch.encoder.training import (
 from embedsearch.encoder.training.examples import Example, normal
 from embedsearch.encoder.training.held_out import make_held_out
 from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
-from embedsearch.encoder_evaluate import EncoderEvaluationConfig, evaluate_encoder
-from embedsearch.encoder_training import train_encoder
-from embedsearch.evaluate import (
+from embedsearch.evaluation.beir import read_corpus
+from embedsearch.evaluation.search import (
     EvaluationConfig,
     evaluate_search,
     judged_questions,
     run_questions,
     score_questions,
 )
-from embedsearch.hard_negatives import MiningConfig, mine_hard_negatives
+from embedsearch.finetuning.collection_pairs import CollectionPairsConfig, pairs_from_collection
+from embedsearch.finetuning.data import TrainingDataConfig, read_training_data
+from embedsearch.finetuning.evaluation import EncoderEvaluationConfig, evaluate_encoder
+from embedsearch.finetuning.hard_negatives import MiningConfig, mine_hard_negatives
+from embedsearch.finetuning.training import train_encoder
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.text.training import TokenizerConfig
-from embedsearch.training_data import TrainingDataConfig, read_training_data
 from embedsearch.types import Progress
 
 SCIFACT = EncoderTrainingConfig(

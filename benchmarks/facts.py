@@ -12,8 +12,8 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedsearch.answers import NO_ANSWER
-from embedsearch.prompting import Messages, Passage, prompt
+from embedsearch.answers.answer import NO_ANSWER
+from embedsearch.answers.prompting import Messages, Passage, prompt
 from embedsearch.types import Document, Hit
 
 _FIRST = "Al Ber Cor Dal El Fen Gar Hol Is Jor Kel Lun Mor Nev Or Pel Quin Ros Sar Tor".split()

@@ -108,7 +108,7 @@ def _measure(command: Sequence[str]) -> dict[str, Any]:
 def _index_with_random_vectors(file: str, db: str) -> int:
     import numpy as np
 
-    from embedsearch.collection import Collection
+    from embedsearch.collection.collection import Collection
     from embedsearch.encoder import SentenceEncoder
 
     random = np.random.default_rng(0)

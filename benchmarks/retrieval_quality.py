@@ -12,8 +12,8 @@ from typing import Any, get_args
 
 from common import CACHE, REPOSITORY, Bar, data_folder, parser, report, tell
 
-from embedsearch.collection import Collection
-from embedsearch.evaluate import EvaluationConfig, evaluate_search
+from embedsearch.collection.collection import Collection
+from embedsearch.evaluation.search import EvaluationConfig, evaluate_search
 from embedsearch.types import Mode
 
 # Smallest first, so that something is told soon.

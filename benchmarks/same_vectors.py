@@ -51,9 +51,9 @@ def _options() -> argparse.Namespace:
 
 
 def _compare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    from embedsearch.beir import read_corpus, read_queries
     from embedsearch.encoder import SentenceEncoder
-    from embedsearch.evaluate import QUERY_BATCH
+    from embedsearch.evaluation.beir import read_corpus, read_queries
+    from embedsearch.evaluation.search import QUERY_BATCH
 
     corpus = list(read_corpus(folder, lambda *_: None))
     texts = [f"{d.title} {d.text}".strip() for d in corpus]
@@ -94,8 +94,8 @@ def _reference(texts: list[str]) -> Any:
 
 
 def _ndcg(folder: Path, ids: list[str], query_ids: list[str], vectors: Any) -> float:
-    from embedsearch.beir import read_qrels, split_names
-    from embedsearch.evaluate import score_run
+    from embedsearch.evaluation.beir import read_qrels, split_names
+    from embedsearch.evaluation.search import score_run
 
     splits = split_names(folder)
     qrels = read_qrels(folder, "test" if "test" in splits else splits[0])

@@ -21,11 +21,11 @@ from typing import Any
 
 from common import CACHE, Bar, data_folder, parser, report, tell
 
-from embedsearch.beir import read_corpus
 from embedsearch.encoder import DEFAULT_MODEL, SentenceEncoder
 from embedsearch.encoder.resolve import bundled_model
 from embedsearch.encoder.static import StaticConfig, distil_static
-from embedsearch.evaluate import EvaluationConfig, evaluate_search
+from embedsearch.evaluation.beir import read_corpus
+from embedsearch.evaluation.search import EvaluationConfig, evaluate_search
 
 SETS = ("cranfield", "cacm", "npl", "cosqa", "scifact")
 FULL, ALONE, ELSEWHERE, OWN, PEER = "encoder", "alone", "wikipedia", "own", "model2vec"

@@ -12,8 +12,8 @@ from typing import Any
 from common import Bar, data_folder, parser, report, tell
 
 from embedsearch.text.groups import read_groups
-from embedsearch.tokenizer_compare import compare_tokenizers
-from embedsearch.tokenizer_costs import ComparisonConfig, TokenizerReport
+from embedsearch.tokenizers.comparison import compare_tokenizers
+from embedsearch.tokenizers.costs import ComparisonConfig, TokenizerReport
 
 VOCABULARIES = ("r50k", "cl100k", "o200k")
 SHOWN = {"deu": "German", "tha": "Thai", "mya": "Burmese", "bod": "Tibetan", "div": "Dhivehi"}

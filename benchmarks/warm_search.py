@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from common import CACHE, Bar, data_folder, parser, report, tell
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.encoder import DEFAULT_MODEL, SentenceEncoder
 from embedsearch.types import Document, Mode
 

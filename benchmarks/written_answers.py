@@ -20,8 +20,8 @@ from typing import Any
 from common import Bar, parser, report, tell
 from facts import Fact, held_out, world, write_pairs
 
-from embedsearch.answers import Answer, AnswerConfig
-from embedsearch.collection import Collection
+from embedsearch.answers.answer import Answer, AnswerConfig
+from embedsearch.collection.collection import Collection
 from embedsearch.generation import CausalLM, GenerationConfig
 from embedsearch.generation.training import (
     ArchitectureConfig,

@@ -16,11 +16,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedsearch.answers import Answer, AnswerConfig, Citation, Problem, Usage
-    from embedsearch.collection import Collection
+    from embedsearch.answers.answer import Answer, AnswerConfig, Citation, Problem, Usage
+    from embedsearch.collection.collection import Collection
+    from embedsearch.collection.plan import SyncConfig
+    from embedsearch.collection.status import Status
     from embedsearch.encoder import SentenceEncoder
     from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
     from embedsearch.errors import EmbedSearchError
+    from embedsearch.evaluation.tokenizer import TokenizerEvaluationConfig, evaluate_tokenizers
     from embedsearch.generation import (
         CausalLM,
         Generation,
@@ -40,8 +43,6 @@ if TYPE_CHECKING:
         train_lm,
     )
     from embedsearch.index.config import IndexConfig
-    from embedsearch.key_index import KeyIndex
-    from embedsearch.plan import SyncConfig
     from embedsearch.songs import (
         Song,
         SongConfig,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
         read_playlists,
         read_songs,
     )
-    from embedsearch.status import Status
     from embedsearch.text.chunking import ChunkingConfig
     from embedsearch.text.groups import TextGroup
     from embedsearch.text.inspection import Inspection, inspect_text
@@ -58,51 +58,51 @@ if TYPE_CHECKING:
     from embedsearch.text.terms import mine_terms
     from embedsearch.text.tokenizer import Tokenizer
     from embedsearch.text.training import TokenizerConfig
-    from embedsearch.tokenizer_compare import compare_tokenizers
-    from embedsearch.tokenizer_costs import ComparisonConfig, TokenizerComparison
-    from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
-    from embedsearch.tokens_to_vectors import compare_word, token_vectors
+    from embedsearch.tokenizers.comparison import compare_tokenizers
+    from embedsearch.tokenizers.costs import ComparisonConfig, TokenizerComparison
+    from embedsearch.tokenizers.vectors import compare_word, token_vectors
     from embedsearch.tuning.embeddings import resize_embeddings
     from embedsearch.types import Chunk, Document, Encoder, Hit, SyncReport
     from embedsearch.word2vec import KeyedVectors, Word2VecConfig, read_sequences, train_word2vec
+    from embedsearch.words.key_index import KeyIndex
 
     open = Collection.open  # noqa: A001
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answer": "answers",
-    "AnswerConfig": "answers",
+    "Answer": "answers.answer",
+    "AnswerConfig": "answers.answer",
     "ArchitectureConfig": "generation.training",
     "CausalLM": "generation",
     "Chunk": "types",
     "ChunkingConfig": "text.chunking",
-    "Citation": "answers",
-    "Collection": "collection",
-    "CollectionPairsConfig": "collection_pairs",
-    "ComparisonConfig": "tokenizer_costs",
+    "Citation": "answers.answer",
+    "Collection": "collection.collection",
+    "CollectionPairsConfig": "finetuning.collection_pairs",
+    "ComparisonConfig": "tokenizers.costs",
     "Document": "types",
     "EmbedSearchError": "errors",
     "Encoder": "types",
-    "EncoderEvaluationConfig": "encoder_evaluate",
+    "EncoderEvaluationConfig": "finetuning.evaluation",
     "EncoderTrainingConfig": "encoder.training.config",
     "Generation": "generation",
     "GenerationConfig": "generation",
     "Hit": "types",
     "IndexConfig": "index.config",
     "Inspection": "text.inspection",
-    "KeyIndex": "key_index",
+    "KeyIndex": "words.key_index",
     "KeyedVectors": "word2vec",
     "LMTrainingConfig": "generation.training",
     "LMTrainingReport": "generation.training",
     "LabelledText": "encoder.training.examples",
     "LanguageModel": "generation",
-    "LoopConfig": "closed_loop",
-    "MiningConfig": "hard_negatives",
+    "LoopConfig": "finetuning.closed_loop",
+    "MiningConfig": "finetuning.hard_negatives",
     "NewEncoderConfig": "encoder.training.scratch",
     "Pair": "generation.training",
-    "Problem": "answers",
-    "PromotionConfig": "promotion",
+    "Problem": "answers.answer",
+    "PromotionConfig": "finetuning.promotion",
     "ScoredPair": "encoder.training.examples",
     "SentenceEncoder": "encoder",
     "ServerLM": "generation",
@@ -112,45 +112,45 @@ _HOMES = {
     "SongRecommender": "songs",
     "StaticConfig": "encoder.static",
     "StaticReport": "encoder.static",
-    "Status": "status",
-    "SyncConfig": "plan",
+    "Status": "collection.status",
+    "SyncConfig": "collection.plan",
     "SyncReport": "types",
     "TextGroup": "text.groups",
     "Tokenizer": "text.tokenizer",
-    "TokenizerComparison": "tokenizer_costs",
+    "TokenizerComparison": "tokenizers.costs",
     "TokenizerConfig": "text.training",
-    "TokenizerEvaluationConfig": "tokenizer_evaluate",
-    "TrainingDataConfig": "training_data",
+    "TokenizerEvaluationConfig": "evaluation.tokenizer",
+    "TrainingDataConfig": "finetuning.data",
     "TrainingPair": "encoder.training.examples",
     "TrainingReport": "encoder.training.report",
-    "Usage": "answers",
+    "Usage": "answers.answer",
     "Word2VecConfig": "word2vec",
-    "compare_tokenizers": "tokenizer_compare",
-    "compare_word": "tokens_to_vectors",
+    "compare_tokenizers": "tokenizers.comparison",
+    "compare_word": "tokenizers.vectors",
     "compression_curve": "text.merges",
     "distil_static": "encoder.static",
-    "evaluate_encoder": "encoder_evaluate",
+    "evaluate_encoder": "finetuning.evaluation",
     "evaluate_songs": "songs",
-    "evaluate_tokenizers": "tokenizer_evaluate",
-    "improve_encoder": "closed_loop",
+    "evaluate_tokenizers": "evaluation.tokenizer",
+    "improve_encoder": "finetuning.closed_loop",
     "inspect_text": "text.inspection",
-    "mine_hard_negatives": "hard_negatives",
+    "mine_hard_negatives": "finetuning.hard_negatives",
     "mine_terms": "text.terms",
     "new_encoder": "encoder.training.scratch",
-    "pairs_from_collection": "collection_pairs",
+    "pairs_from_collection": "finetuning.collection_pairs",
     "read_pairs": "generation.training",
     "read_playlists": "songs",
     "read_sequences": "word2vec",
     "read_songs": "songs",
-    "read_training_data": "training_data",
+    "read_training_data": "finetuning.data",
     "resize_embeddings": "tuning.embeddings",
     "start_anew": "generation.training",
     "start_from": "generation.training",
-    "token_vectors": "tokens_to_vectors",
-    "train_encoder": "encoder_training",
+    "token_vectors": "tokenizers.vectors",
+    "train_encoder": "finetuning.training",
     "train_lm": "generation.training",
     "train_word2vec": "word2vec",
-    "try_model": "promotion",
+    "try_model": "finetuning.promotion",
 }
 
 __all__ = [
@@ -240,7 +240,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "open":
-        return import_module("embedsearch.collection").Collection.open
+        return import_module("embedsearch.collection.collection").Collection.open
     if name in _HOMES:
         return getattr(import_module(f"embedsearch.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'embedsearch' has no attribute {name!r}")

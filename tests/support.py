@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.store.database import DATABASE_NAME, open_database
 from embedsearch.text.chunking import embedding_input
 from embedsearch.types import Hit, SyncReport

@@ -9,7 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from embedsearch.answers import EXTRACTIVE, Answer, AnswerConfig
+from embedsearch.answers.answer import EXTRACTIVE, Answer, AnswerConfig
+from embedsearch.answers.language_models import (
+    HOW_TO_GET_ONE,
+    LanguageModelConfig,
+    load_language_model,
+)
 from embedsearch.cli.decoding import (
     Llm,
     LlmContext,
@@ -40,8 +45,7 @@ from embedsearch.cli.options import (
 )
 from embedsearch.cli.output import hit_json, print_json, remark
 from embedsearch.cli.terminal import TerminalProgress, plain, plain_lines
-from embedsearch.language_models import HOW_TO_GET_ONE, LanguageModelConfig, load_language_model
-from embedsearch.models import Compute
+from embedsearch.collection.models import Compute
 from embedsearch.types import Mode
 
 Passages = Annotated[

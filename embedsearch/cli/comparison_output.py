@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from embedsearch.cli.terminal import plain
-from embedsearch.tokenizer_costs import (
+from embedsearch.evaluation.tokenizer import CutOff, LanguageTokens, TokenizerEvaluation
+from embedsearch.tokenizers.costs import (
     UNREADABLE_SHARE,
     GroupCost,
     TokenizerComparison,
     TokenizerReport,
 )
-from embedsearch.tokenizer_evaluate import CutOff, LanguageTokens, TokenizerEvaluation
-from embedsearch.tokenizer_names import short_names
+from embedsearch.tokenizers.names import short_names
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -45,19 +45,19 @@ from embedsearch.cli.main import DONE
 from embedsearch.cli.options import DEFAULT_DB, Device, Json
 from embedsearch.cli.output import print_json, remark
 from embedsearch.cli.terminal import TerminalProgress, plain
-from embedsearch.closed_loop import LoopConfig, LoopReport, improve_encoder
-from embedsearch.collection import Collection
-from embedsearch.collection_pairs import CollectionPairsConfig
+from embedsearch.collection.collection import Collection
+from embedsearch.collection.models import Compute
 from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.training.config import EncoderTrainingConfig
 from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
-from embedsearch.encoder_training import train_encoder
-from embedsearch.hard_negatives import MiningConfig
-from embedsearch.models import Compute
-from embedsearch.promotion import Promote, PromotionConfig, Trial
+from embedsearch.finetuning.closed_loop import LoopConfig, LoopReport, improve_encoder
+from embedsearch.finetuning.collection_pairs import CollectionPairsConfig
+from embedsearch.finetuning.data import TrainingDataConfig
+from embedsearch.finetuning.hard_negatives import MiningConfig
+from embedsearch.finetuning.promotion import Promote, PromotionConfig, Trial
+from embedsearch.finetuning.training import train_encoder
 from embedsearch.text.tokenizer import Tokenizer
-from embedsearch.training_data import TrainingDataConfig
 from embedsearch.types import Mode
 
 Defaults = EncoderTrainingConfig

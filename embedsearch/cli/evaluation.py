@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from embedsearch.answers import AnswerConfig
+from embedsearch.answers.answer import AnswerConfig
+from embedsearch.answers.language_models import LanguageModelConfig, load_language_model
 from embedsearch.cli.asking import LeastSupport, Passages, Sentences
 from embedsearch.cli.comparison_output import print_evaluations
 from embedsearch.cli.decoding import (
@@ -22,13 +23,12 @@ from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Device, Engine, Json, Model, Tokenizers
 from embedsearch.cli.output import print_json
 from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.collection.models import Compute
 from embedsearch.encoder.resolve import DEFAULT_MODEL
-from embedsearch.encoder_evaluate import EncoderEvaluationConfig, evaluate_encoder
-from embedsearch.evaluate import EvaluationConfig, SearchEvaluation, evaluate_search
-from embedsearch.evaluate_answers import AnswerEvaluation, evaluate_answers
-from embedsearch.language_models import LanguageModelConfig, load_language_model
-from embedsearch.models import Compute
-from embedsearch.tokenizer_evaluate import TokenizerEvaluationConfig, evaluate_tokenizers
+from embedsearch.evaluation.answers import AnswerEvaluation, evaluate_answers
+from embedsearch.evaluation.search import EvaluationConfig, SearchEvaluation, evaluate_search
+from embedsearch.evaluation.tokenizer import TokenizerEvaluationConfig, evaluate_tokenizers
+from embedsearch.finetuning.evaluation import EncoderEvaluationConfig, evaluate_encoder
 from embedsearch.types import Mode
 
 # Not the user's own collection, so EMBEDSEARCH_DB is not meant here.

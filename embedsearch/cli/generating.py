@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from embedsearch.answers.language_models import LanguageModelConfig, is_url, load_language_model
 from embedsearch.cli.decoding import (
     MaxNewTokens,
     MinP,
@@ -28,7 +29,6 @@ from embedsearch.errors import InputError
 from embedsearch.generation import CausalLM, Generation, GenerationConfig
 from embedsearch.generation.interface import Prompt
 from embedsearch.generation.tracing import Beam, Candidate, Step, trace_json
-from embedsearch.language_models import LanguageModelConfig, is_url, load_language_model
 
 BAR = 24
 

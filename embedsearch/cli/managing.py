@@ -30,9 +30,9 @@ from embedsearch.cli.output import (
     remark_skipped,
 )
 from embedsearch.cli.terminal import TerminalProgress, megabytes, plain
-from embedsearch.collection import Collection
-from embedsearch.models import Compute
-from embedsearch.plan import SyncConfig
+from embedsearch.collection.collection import Collection
+from embedsearch.collection.models import Compute
+from embedsearch.collection.plan import SyncConfig
 from embedsearch.text.files import printable
 from embedsearch.types import SyncReport
 
@@ -126,7 +126,7 @@ def doctor(db: Db = Path(DEFAULT_DB), as_json: Json = False) -> int:
 
     Example: embedsearch doctor
     """
-    from embedsearch.health import examine
+    from embedsearch.collection.health import examine
 
     checks = examine(db)
     ok = all(check.ok for check in checks)
@@ -245,7 +245,7 @@ def export(
 
     Example: embedsearch export --out backup.jsonl
     """
-    from embedsearch.export import document_json, export_documents
+    from embedsearch.collection.export import document_json, export_documents
 
     with Collection.open(db, create=False, read_only=True) as collection:
         if out is not None:

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
+from embedsearch.collection.models import Compute
 from embedsearch.encoder.engine import EngineName
 from embedsearch.errors import InputError
 from embedsearch.index import IndexConfig
-from embedsearch.models import Compute
 from embedsearch.store.filters import Where
 from embedsearch.text.files import printable
 

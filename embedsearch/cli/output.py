@@ -14,7 +14,7 @@ from embedsearch.types import Hit, Skipped, SyncReport
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from embedsearch.status import IndexStatus, Status
+    from embedsearch.collection.status import IndexStatus, Status
 
 SHOWN_SKIPPED = 20
 INDENT = "    "

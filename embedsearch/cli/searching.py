@@ -19,8 +19,8 @@ from embedsearch.cli.options import (
     parse_where,
 )
 from embedsearch.cli.output import hit_json, print_hits, print_json, remark
-from embedsearch.models import Compute
-from embedsearch.retrieval import By, SearchConfig
+from embedsearch.collection.models import Compute
+from embedsearch.collection.retrieval import By, SearchConfig
 from embedsearch.text.files import printable
 from embedsearch.types import Hit, Mode
 

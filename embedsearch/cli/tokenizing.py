@@ -17,7 +17,7 @@ from embedsearch.cli.vector_output import print_vectors, print_word
 from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.errors import InputError
 from embedsearch.text.files import printable
-from embedsearch.tokenizer_costs import ComparisonConfig
+from embedsearch.tokenizers.costs import ComparisonConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +77,7 @@ def tokenize(
 
 def _show_tokens(texts: list[str], tokenizers: list[str] | None, as_json: bool) -> int:
     from embedsearch.text.inspection import inspect_text
-    from embedsearch.tokenizer_names import named_tokenizers, short_names
+    from embedsearch.tokenizers.names import named_tokenizers, short_names
 
     chosen = named_tokenizers(tokenizers or None)
     found = [
@@ -94,7 +94,7 @@ def _show_tokens(texts: list[str], tokenizers: list[str] | None, as_json: bool) 
 
 def _show_vectors(texts: list[str], model: str, as_json: bool) -> int:
     from embedsearch.encoder.token_states import TokenModel
-    from embedsearch.tokens_to_vectors import token_vectors
+    from embedsearch.tokenizers.vectors import token_vectors
 
     loaded = TokenModel.load(model)
     found = [token_vectors(text, loaded) for text in texts]
@@ -108,8 +108,8 @@ def _show_vectors(texts: list[str], model: str, as_json: bool) -> int:
 
 def _compare_word(word: str, texts: list[str], model: str, plot: Path | None, as_json: bool) -> int:
     from embedsearch.plotting import check_matplotlib
-    from embedsearch.tokens_to_vectors import compare_word
-    from embedsearch.word_heat_maps import check_plot_name, word_plot
+    from embedsearch.tokenizers.heat_maps import check_plot_name, word_plot
+    from embedsearch.tokenizers.vectors import compare_word
 
     if plot is not None:
         check_plot_name(plot)
@@ -156,9 +156,9 @@ def compare(
     """
     from embedsearch.plotting import check_matplotlib
     from embedsearch.text.groups import read_groups
-    from embedsearch.tokenizer_compare import compare_tokenizers
-    from embedsearch.tokenizer_names import named_tokenizers
-    from embedsearch.tokenizer_plots import comparison_plots
+    from embedsearch.tokenizers.comparison import compare_tokenizers
+    from embedsearch.tokenizers.names import named_tokenizers
+    from embedsearch.tokenizers.plots import comparison_plots
 
     if plots is not None:
         check_matplotlib()

@@ -10,7 +10,7 @@ from embedsearch.cli.token_output import shown
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from embedsearch.tokens_to_vectors import Matrix, TokenVectors, WordComparison
+    from embedsearch.tokenizers.vectors import Matrix, TokenVectors, WordComparison
 
 SHOWN_NUMBERS, SHOWN_NEIGHBOURS = 2, 3
 _SHADES = " ░▒▓█"

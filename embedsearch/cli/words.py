@@ -14,7 +14,7 @@ from embedsearch.cli.output import print_json, remark
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.errors import InputError
 from embedsearch.word2vec.config import Word2VecConfig
-from embedsearch.words import (
+from embedsearch.words.queries import (
     WordsEvaluation,
     evaluate_words,
     load_vectors,
@@ -166,7 +166,7 @@ def words(
     else:
         found = nearest_words(vectors, expression, k)
     if picture is not None:
-        from embedsearch.word_plots import draw_words
+        from embedsearch.words.plots import draw_words
 
         drawn = [key for key, _ in found]
         draw_words(vectors, drawn, picture, expression or f"{len(drawn)} words of {model.name}")

@@ -13,7 +13,8 @@ EXACT_BELOW = 30_000
 FLAT = "Flat"
 LISTS_PER_ROOT = 0.45
 """Lists of an inverted file, in square roots of the vectors, to the nearest power of two. On
-300,000 sentences 256 lists serve 1.2 times the single queries of 512, and 1.4 times those of 128."""
+300,000 sentences 256 lists serve 1.1 to 1.2 times the single queries of 512, and up to 1.3 times
+those of 128."""
 
 SAMPLE_PER_LIST = 256
 """FAISS's k-means looks at no more."""

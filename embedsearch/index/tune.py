@@ -146,9 +146,7 @@ def _cheapest(
     if not pairs:
         return codes.most_probes, DEPTHS[-1]
     times = {
-        (probes, depth): _milliseconds(
-            partial(search, depth=depth, probes=probes), trial.queries
-        )
+        (probes, depth): _milliseconds(partial(search, depth=depth, probes=probes), trial.queries)
         for depth, probes in pairs.items()
     }
     return min(times, key=lambda pair: times[pair])

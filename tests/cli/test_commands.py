@@ -463,7 +463,7 @@ def test_a_bug_is_called_one(cli, home, monkeypatch):
     def broken(*_args, **_options):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("embedsearch.collection.Collection.status", broken)
+    monkeypatch.setattr("embedsearch.collection.collection.Collection.status", broken)
     outcome = cli("status")
     assert_error(outcome, "this is a bug: RuntimeError: two lines", code=70)
     monkeypatch.setenv("EMBEDSEARCH_DEBUG", "1")
@@ -475,7 +475,7 @@ def test_an_operating_system_error_is_one_line(cli, home, monkeypatch):
     def broken(*_args, **_options):
         raise PermissionError(13, "Permission denied", "some/file")
 
-    monkeypatch.setattr("embedsearch.collection.Collection.status", broken)
+    monkeypatch.setattr("embedsearch.collection.collection.Collection.status", broken)
     outcome = cli("status")
     assert outcome.code in (2, 70)
     assert "Traceback" not in outcome.err

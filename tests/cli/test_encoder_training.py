@@ -7,7 +7,7 @@ import json
 import pytest
 
 from embedsearch.cli.main import main
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.types import Document
 from tests.encoder.test_training import PAIRS, WORDS
 from tests.encoder.tiny import make_tiny_model

@@ -13,7 +13,7 @@ from contextlib import closing
 
 import pytest
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.types import Document
 from tests.cli.conftest import PROGRAM
 from tests.encoder.tiny import make_tiny_model
@@ -25,10 +25,10 @@ ROOT = __file__.rsplit("/tests/", 1)[0]
 # The program with an encoder that needs no torch and takes its time.
 SLOW = """
 import sys
-import embedsearch.models
+import embedsearch.collection.models
 from tests.fake_encoder import FakeEncoder
 slow = FakeEncoder(delay=float(sys.argv.pop(1)))
-embedsearch.models.load_encoder = lambda *_: slow
+embedsearch.collection.models.load_encoder = lambda *_: slow
 from embedsearch.cli import main
 sys.exit(main())
 """

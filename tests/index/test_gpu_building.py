@@ -74,9 +74,7 @@ def test_on_a_gpu_it_finds_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr("embedsearch.index.building.WORTH_IT", 1000)
     ids, queries = np.arange(len(VECTORS)), clustered(100, seed=1)
     config = index.IndexConfig(factory="IVF16,SQ8")
-    index.build(
-        tmp_path / "i", [(ids, VECTORS)], len(ids), VECTORS.shape[1], config, devices=[0]
-    )
+    index.build(tmp_path / "i", [(ids, VECTORS)], len(ids), VECTORS.shape[1], config, devices=[0])
     found = index.load(tmp_path / "i")
     assert found.kind == "faiss-ivf"
     assert recall(found.search(queries, 10), NumpyIndex(ids, VECTORS).search(queries, 10)) >= 0.96

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from tests.fake_encoder import FakeEncoder
 from tests.survival.corpus import QUERIES, change_corpus, write_corpus
 from tests.survival.processes import Outcome, Workers

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from embedsearch.collection import Collection
-from embedsearch.health import Check, examine
+from embedsearch.collection.collection import Collection
+from embedsearch.collection.health import Check, examine
 from tests.fake_encoder import FakeEncoder
 
 DATABASE = "collection.sqlite3"

@@ -13,7 +13,7 @@ from typing import get_args
 
 import pytest
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.errors import InputError
 from embedsearch.types import Document, Mode
 from tests.encoder.tiny import make_tiny_model

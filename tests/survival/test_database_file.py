@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
+from embedsearch.collection.health import examine
 from embedsearch.errors import CorruptStoreError, NewerStoreError, NotFoundError, StoreError
-from embedsearch.health import examine
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
 from tests.survival.corpus import words

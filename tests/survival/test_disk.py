@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
+from embedsearch.collection.health import examine
 from embedsearch.errors import StorageError
-from embedsearch.health import examine
 from embedsearch.store.database import open_database
 from tests.fake_encoder import FakeEncoder
 from tests.survival.corpus import QUERIES, change_corpus, write_corpus

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.types import Document, Hit
 from tests.fake_encoder import FakeEncoder
 from tests.survival.corpus import QUERIES, words

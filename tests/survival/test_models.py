@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.errors import FingerprintError
 from embedsearch.types import Document
 from tests.encoder.tiny import make_tiny_model

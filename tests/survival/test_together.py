@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.errors import LockedError
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder

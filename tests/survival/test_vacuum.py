@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
 from tests.survival.corpus import words

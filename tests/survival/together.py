@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, get_args
 
-from embedsearch.collection import Collection
+from embedsearch.collection.collection import Collection
 from embedsearch.types import Document, Hit, Mode
 from tests.fake_encoder import FakeEncoder
 from tests.survival.corpus import words

@@ -18,12 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import embedsearch.reindex
-import embedsearch.retrieval
-import embedsearch.view  # noqa: F401  (loaded here, not in every child)
-from embedsearch.collection import Collection
+import embedsearch.collection.reindex
+import embedsearch.collection.retrieval
+import embedsearch.collection.view  # noqa: F401  (loaded here, not in every child)
+from embedsearch.collection.collection import Collection
+from embedsearch.collection.export import export_documents
 from embedsearch.errors import EmbedSearchError
-from embedsearch.export import export_documents
 from tests.fake_encoder import FakeEncoder
 from tests.survival.together import read, write
 

@@ -1,0 +1,1 @@
+"""A collection of documents: kept in step with files, indexed, searched, looked after."""

@@ -1,0 +1,1 @@
+"""Measures against judged data: searches, answers, tokenizers."""

@@ -1,0 +1,291 @@
+"""How good a search is: measured on collections with judged queries."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedsearch.collection.collection import Collection
+from embedsearch.collection.models import Compute
+from embedsearch.collection.retrieval import SearchConfig
+from embedsearch.errors import InputError, NotFoundError
+from embedsearch.evaluation.beir import Qrels, read_corpus, read_qrels, read_queries, split_names
+from embedsearch.text.chunking import ChunkingConfig
+from embedsearch.types import SILENT, Document, Encoder, Mode, Progress
+
+QUERY_BATCH = 64
+"""Queries encoded together."""
+
+CUT_RANK = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How a search is measured. `depth` results are taken for each query.
+
+    `split` None stands for `test` or, where there is no such split, the first one.
+    `whole_documents` makes each document one chunk, of which the encoder sees only the beginning,
+    as published figures are made.
+    """
+
+    split: str | None = None
+    mode: Mode = SearchConfig.mode
+    depth: int = 100
+    whole_documents: bool = False
+
+    def __post_init__(self) -> None:
+        SearchConfig(k=self.depth, mode=self.mode)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchEvaluation:
+    """Measures from 0 to 1, averaged over `queries`: all that have a relevant document.
+
+    `measures` has `ndcg@10`, `recall@100`, `mrr@10` and `map`.
+    """
+
+    measures: Mapping[str, float]
+    queries: int
+    queries_without_relevant: int
+    documents: int
+    mode: Mode
+    model: str
+    split: str
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **self.measures,
+            "queries": self.queries,
+            "documents": self.documents,
+            "mode": self.mode,
+            "seconds": self.seconds,
+            "model": self.model,
+            "split": self.split,
+            "queries_without_relevant": self.queries_without_relevant,
+        }
+
+
+def evaluate_search(
+    folder: str | Path,
+    config: EvaluationConfig | None = None,
+    *,
+    model: str | Encoder | None = None,
+    compute: Compute | None = None,
+    db: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> SearchEvaluation:
+    """Indexes a judged collection in the BEIR layout and measures how well it is searched.
+
+    Args:
+        folder: holds `corpus.jsonl[.gz]` or `corpus/`, `queries.jsonl[.gz]`, `qrels/<split>.tsv`.
+        model, compute: as for `Collection.open`.
+        db: folder of the collection, kept for the next evaluation, which then embeds nothing
+            again. None: a temporary one.
+
+    Raises:
+        NotFoundError: a part of the layout is missing.
+        InputError: judgements that cannot be used, or a `db` that holds other documents.
+    """
+    began = time.perf_counter()
+    config, folder = config or EvaluationConfig(), Path(folder).expanduser()
+    compute = compute or Compute()
+    split = config.split or _default_split(folder, progress)
+    qrels = read_qrels(folder, split)
+    queries = read_queries(folder, lambda place, remark: progress.note(f"{place}: {remark}"))
+    judged = _judged(folder, qrels, queries, progress)
+    corpus = {document.id for document in read_corpus(folder, lambda *_: None)}
+    _check_judgements(folder, {i: qrels[i] for i in judged}, corpus, progress)
+    chunking = ChunkingConfig(whole_documents=config.whole_documents)
+    with (
+        collection_home(db) as home,
+        Collection.open(
+            home, model=model, engine=compute.engine, device=compute.device, chunking=chunking
+        ) as collection,
+    ):
+        documents = read_corpus(
+            folder, lambda place, remark: progress.note(f"skipped {place}: {remark}")
+        )
+        fill(collection, documents, str(folder), progress, ids=corpus)
+        run = run_questions(collection, judged, config, progress)
+        count, name = len(collection), collection.status().model or ""
+    return SearchEvaluation(
+        measures=score_run(run, {i: qrels[i] for i in judged}),
+        queries=len(judged),
+        queries_without_relevant=len(queries.keys() - judged.keys()),
+        documents=count,
+        mode=config.mode,
+        model=name,
+        split=split,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def judged_questions(
+    folder: str | Path, split: str | None = None, progress: Progress = SILENT
+) -> tuple[dict[str, str], Qrels, str]:
+    """The questions of a judged set by id, their judgements, and the split that was taken.
+
+    Questions without a relevant document are left out. Raises as `evaluate_search`.
+    """
+    home = Path(folder).expanduser()
+    chosen = split or _default_split(home, progress)
+    qrels = read_qrels(home, chosen)
+    queries = read_queries(home, lambda place, remark: progress.note(f"{place}: {remark}"))
+    judged = _judged(home, qrels, queries, progress)
+    return judged, {query: qrels[query] for query in judged}, chosen
+
+
+def score_questions(run: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, dict[str, float]]:
+    """`ndcg@10` and `recall@100` of each question of `qrels`, as in `score_run`."""
+    scores = _trec_eval(run, qrels, {"ndcg_cut.10", "recall.100"})
+    nothing = {"ndcg_cut_10": 0.0, "recall_100": 0.0}
+    found = {query: scores.get(query, nothing) for query in qrels}
+    return {
+        query: {"ndcg@10": each["ndcg_cut_10"], "recall@100": each["recall_100"]}
+        for query, each in found.items()
+    }
+
+
+def score_run(run: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, float]:
+    """Averages over the queries of `qrels`; one without results in `run` counts 0.
+
+    `run` has document ids by query, best first. Computed by trec_eval: nDCG with the grades as
+    linear gains, a grade of 1 and more as relevant for the others.
+    """
+    measures = {"ndcg@10": "ndcg_cut_10", "recall@100": "recall_100", "map": "map"}
+    scores = _trec_eval(run, qrels, {"ndcg_cut.10", "recall.100", "map"})
+    top = {query: ranked[:CUT_RANK] for query, ranked in run.items()}
+    top_scores = _trec_eval(top, qrels, {"recip_rank"})
+    averages = {name: _average(scores, key, len(qrels)) for name, key in measures.items()}
+    averages["mrr@10"] = _average(top_scores, "recip_rank", len(qrels))
+    return {name: averages[name] for name in ("ndcg@10", "recall@100", "mrr@10", "map")}
+
+
+def _trec_eval(
+    run: Mapping[str, Sequence[str]], qrels: Qrels, measures: set[str]
+) -> dict[str, dict[str, float]]:
+    import pytrec_eval
+
+    # trec_eval sorts by score, and ties by id: scores made of ranks keep the order that users see.
+    scored = {
+        query: {document: float(len(ranked) - rank) for rank, document in enumerate(ranked)}
+        for query, ranked in run.items()
+        if query in qrels
+    }
+    found: dict[str, dict[str, float]] = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(
+        scored
+    )
+    return found
+
+
+def _average(scores: Mapping[str, Mapping[str, float]], measure: str, queries: int) -> float:
+    return sum(found[measure] for found in scores.values()) / queries
+
+
+def _default_split(folder: Path, progress: Progress) -> str:
+    if not folder.is_dir():
+        raise NotFoundError(f"no such folder: {folder}")
+    splits = split_names(folder)
+    if not splits:
+        raise NotFoundError(f"{folder} has no judgements: no qrels/<split>.tsv[.gz]")
+    if "test" in splits:
+        return "test"
+    progress.note(f"there is no split test; this is {splits[0]} of {', '.join(splits)}")
+    return splits[0]
+
+
+def _judged(
+    folder: Path, qrels: Qrels, queries: Mapping[str, str], progress: Progress
+) -> dict[str, str]:
+    """Texts of the queries with a relevant document, by id, in the order of the file."""
+    relevant = {query for query, grades in qrels.items() if any(g > 0 for g in grades.values())}
+    judged = {query: text for query, text in queries.items() if query in relevant}
+    if not judged:
+        raise InputError(
+            f"no query of {folder} is judged: none of its {len(queries)} queries has a relevant "
+            f"document among the judgements of {len(qrels)} queries"
+        )
+    if len(judged) < len(relevant):
+        missing = sorted(relevant - judged.keys())
+        progress.note(
+            f"{len(missing)} judged queries are not in queries.jsonl and left out: {_some(missing)}"
+        )
+    return judged
+
+
+def _check_judgements(folder: Path, qrels: Qrels, corpus: set[str], progress: Progress) -> None:
+    relevant = {i for grades in qrels.values() for i, grade in grades.items() if grade > 0}
+    missing = sorted(relevant - corpus)
+    if len(missing) == len(relevant):
+        raise InputError(
+            f"none of the {len(relevant)} relevant documents is in the corpus of {folder}: "
+            f"{_some(missing)}; the ids of the judgements are not those of the corpus"
+        )
+    if missing:
+        progress.note(
+            f"{len(missing)} relevant documents are not in the corpus and cannot be found: "
+            f"{_some(missing)}"
+        )
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(map(repr, ids[:5])) + (", …" if len(ids) > 5 else "")
+
+
+@contextmanager
+def collection_home(db: str | Path | None) -> Iterator[Path]:
+    """The folder `db`, else one that is gone afterwards."""
+    if db is not None:
+        yield Path(db)
+        return
+    with tempfile.TemporaryDirectory(prefix="embedsearch-") as folder:
+        yield Path(folder)
+
+
+def fill(
+    collection: Collection,
+    documents: Iterable[Document],
+    source: str,
+    progress: Progress,
+    *,
+    ids: set[str],
+) -> None:
+    """Puts `documents`, whose ids are `ids`, in. Documents of anything else would be found too, so
+    there must be none: InputError."""
+    foreign = next((document.id for document in collection if document.id not in ids), None)
+    if foreign is not None:
+        raise InputError(
+            f"{collection.folder} holds other documents than {source}, for instance {foreign!r}; "
+            "name another folder for this evaluation's collection"
+        )
+    collection.upsert(documents, progress=progress)
+
+
+def run_questions(
+    collection: Collection,
+    queries: Mapping[str, str],
+    config: EvaluationConfig,
+    progress: Progress,
+) -> dict[str, list[str]]:
+    """Ids of the documents found, best first, by query id."""
+    progress.start("Searching", len(queries), "queries")
+    run: dict[str, list[str]] = {}
+    for batch in _batched(queries.items(), QUERY_BATCH):
+        texts = [text for _, text in batch]
+        found = collection.search_batch(texts, config.depth, mode=config.mode)
+        for (query, _), hits in zip(batch, found, strict=True):
+            run[query] = [hit.document_id for hit in hits]
+        progress.advance(len(batch))
+    return run
+
+
+def _batched(items: Iterable[tuple[str, str]], size: int) -> Iterator[list[tuple[str, str]]]:
+    every = list(items)
+    for start in range(0, len(every), size):
+        yield every[start : start + size]

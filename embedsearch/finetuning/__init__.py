@@ -1,0 +1,1 @@
+"""Sentence encoders taught by one's own data, and whether they got better."""

@@ -1,0 +1,126 @@
+"""The closed loop: pairs, negatives from the collection's own index, training, a trial."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from embedsearch.collection.collection import Collection
+from embedsearch.encoder.resolve import DEFAULT_MODEL
+from embedsearch.encoder.training.config import EncoderTrainingConfig
+from embedsearch.encoder.training.examples import Example, TrainingPair
+from embedsearch.encoder.training.report import TrainingReport
+from embedsearch.errors import InputError
+from embedsearch.evaluation.search import judged_questions
+from embedsearch.finetuning.collection_pairs import (
+    CollectionPairs,
+    CollectionPairsConfig,
+    pairs_from_collection,
+)
+from embedsearch.finetuning.data import TrainingDataConfig
+from embedsearch.finetuning.hard_negatives import MiningConfig, MiningReport, mine_hard_negatives
+from embedsearch.finetuning.promotion import PromotionConfig, Trial, try_model
+from embedsearch.finetuning.training import Data, examples_of, train_encoder
+from embedsearch.types import SILENT, Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How each step is done. `mining` None mines no negatives."""
+
+    training: EncoderTrainingConfig = field(default_factory=EncoderTrainingConfig)
+    pairs: CollectionPairsConfig = field(default_factory=CollectionPairsConfig)
+    mining: MiningConfig | None = field(default_factory=MiningConfig)
+    promotion: PromotionConfig = field(default_factory=PromotionConfig)
+    reading: TrainingDataConfig = field(default_factory=TrainingDataConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopReport:
+    """What each step did; None for one that was not asked for."""
+
+    training: TrainingReport
+    pairs: CollectionPairs | None = None
+    mining: MiningReport | None = None
+    trial: Trial | None = None
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        steps = {"pairs": self.pairs, "mining": self.mining, "trial": self.trial}
+        return {
+            **self.training.as_json(),
+            **{name: step.as_json() if step else None for name, step in steps.items()},
+            "seconds": self.seconds,
+        }
+
+
+def improve_encoder(
+    collection: Collection,
+    output: str | Path,
+    config: LoopConfig | None = None,
+    *,
+    data: Data | None = None,
+    held_out: Data | None = None,
+    base: str | Path | None = None,
+    judged: str | Path | None = None,
+    device: str = "auto",
+    progress: Progress = SILENT,
+) -> LoopReport:
+    """Trains a collection's encoder for the collection, and puts it to the test.
+
+    Args:
+        output: a new folder for the model; it has to stay where it is once it was promoted.
+        data, held_out: as for `train_encoder`; without data, pairs are made of the documents.
+        base: None for the collection's own model.
+        judged: a folder in the BEIR layout, whose documents are in the collection by their ids. Its
+            questions are refused in `data`; the model is tried on them.
+
+    Raises as `train_encoder`, `mine_hard_negatives` and `try_model`.
+    """
+    began = time.perf_counter()
+    config = config or LoopConfig()
+    questions: list[str] = []
+    if judged is not None:
+        questions = list(judged_questions(judged, config.promotion.split)[0].values())
+    made, source = None, ""
+    if data is None:
+        made = pairs_from_collection(collection, config.pairs, avoid=questions, progress=progress)
+        source = f"the collection {collection.folder.name}"
+    examples: list[Example] = (
+        list(made.pairs) if made else examples_of(data or [], config.reading, progress)
+    )
+    pairs = [each for each in examples if isinstance(each, TrainingPair)]
+    mining = None
+    if config.mining is not None and pairs:
+        mined, mining = mine_hard_negatives(collection, pairs, config.mining, progress=progress)
+        examples = list(mined)
+    report = train_encoder(
+        examples,
+        config.training,
+        base=base or _own_model(collection),
+        output=output,
+        held_out=held_out,
+        questions=questions,
+        reading=config.reading,
+        source=source,
+        device=device,
+        progress=progress,
+    )
+    trial = None
+    if judged is not None:
+        trial = try_model(collection, report.output, judged, config.promotion, progress=progress)
+    return LoopReport(
+        training=report,
+        pairs=made,
+        mining=mining,
+        trial=trial,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _own_model(collection: Collection) -> str:
+    if not len(collection):
+        raise InputError(f"{collection.folder} is empty: index something first")
+    return collection.status().model or DEFAULT_MODEL

@@ -1,0 +1,1 @@
+"""Tokenizers beside one another, and what becomes of their tokens in a model."""

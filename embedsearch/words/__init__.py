@@ -1,0 +1,1 @@
+"""Word vectors asked, drawn, and indexed where they are many."""
