@@ -403,6 +403,9 @@ def ours(rows: Sequence[TrainingPair]) -> list[tuple[float, float]]:
 def plain(rows: Sequence[TrainingPair], *, bf16: bool) -> list[tuple[float, float]]:
     """As sentence-transformers' documentation has it."""
     from datasets import Dataset  # type: ignore[import-not-found, unused-ignore]
+    from datasets.table import (  # type: ignore[import-not-found, unused-ignore]
+        InMemoryTable,
+    )
     from sentence_transformers import (
         SentenceTransformer,
         SentenceTransformerTrainer,
@@ -444,7 +447,8 @@ def plain(rows: Sequence[TrainingPair], *, bf16: bool) -> list[tuple[float, floa
         SentenceTransformerTrainer(
             model=model,
             args=arguments,
-            train_dataset=Dataset.from_dict(columns),
+            # a fingerprint of its own: datasets' fails with some versions of pyarrow
+            train_dataset=Dataset(InMemoryTable.from_pydict(columns), fingerprint="rows"),
             loss=MultipleNegativesRankingLoss(model),
             callbacks=[Clock()],
         ).train()
