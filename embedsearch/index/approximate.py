@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,6 +15,7 @@ from embedsearch.index.faiss_flat import FaissFlat
 from embedsearch.index.reranking import ranked
 from embedsearch.index.section import Section, read_section
 from embedsearch.index.select import empty_result
+from embedsearch.index.tune import K
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +29,12 @@ EXACT_ROWS = 10_000
 EXACT_SHARE = 8
 """Scoring an eighth of the rows or more one by one costs what scoring all in one product does."""
 
-MOST_CANDIDATES = 2048
+MOST_CANDIDATES = 4096
 """Beyond, FAISS's heaps cost more than they save."""
+
+DEPTH_EXPONENT = 0.92
+"""How candidates grow with k, so that of the k nearest the same share is found: on 300,000
+sentences, with 240 for 10 (0.985), recall@100 is 0.983 with 2,000 and 0.93 with 420."""
 
 
 class FaissIndex(FaissFlat):
@@ -79,7 +85,7 @@ class FaissIndex(FaissFlat):
 
     def depth(self, k: int) -> int:
         """Candidates that are scored exactly when `k` are asked for."""
-        return self.measured.depth + 2 * max(0, k - 10)
+        return math.ceil(self.measured.depth * math.pow(max(1.0, k / K), DEPTH_EXPONENT))
 
     def _search_all(self, queries: Vectors, k: int) -> tuple[NDArray[np.float32], RowIds]:
         if not self._pays(k, len(self)):

@@ -116,6 +116,16 @@ def test_every_kind_keeps_its_promise(factory, tmp_path):
         assert_scores(found, ids, vectors, queries)
 
 
+@pytest.mark.parametrize("k", [20, 40])
+def test_more_neighbours_are_found_as_surely(k, tmp_path):
+    ids, vectors, queries = sparse_ids(COUNT), unit_rows(COUNT), unit_rows(100, seed=1)
+    built = build(tmp_path / "i", ids, vectors, factory="IVF4,PQ12x4fs", recall=0.75)
+    assert built._pays(k, COUNT)
+    exact = NumpyIndex(ids, vectors)
+    wanted = recall(built.search(queries, 10), exact.search(queries, 10)) - 0.02
+    assert recall(built.search(queries, k), exact.search(queries, k)) >= wanted
+
+
 def assert_scores(found, ids, vectors, queries):
     """Each score is that of its row, best first, equal ones by id."""
     scores, rows = found
