@@ -1,8 +1,9 @@
-"""Which songs have an artist in common."""
+"""Which songs have an artist in common, and how often artists are played."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,10 @@ from embedsearch.songs.catalogue import Catalogue
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from embedsearch.songs.cooccurrence import Scores
+    from embedsearch.songs.cooccurrence import Cooccurrence, Scores
+
+PRIOR = 5.0
+"""Seeds by nobody that are added to those given: one seed tells little about what is wanted."""
 
 
 class Artists:
@@ -41,8 +45,7 @@ class Artists:
     def shares(self, seeds: Sequence[int], weights: Scores) -> Scores:
         """How much of the seeds' weight each song's artist has, shape (songs,).
 
-        Of several artists of a song the one with the most counts. `PRIOR` seeds of nobody are
-        added, so that a single seed does not tell that its artist is what is wanted.
+        Of several artists of a song the one with the most counts; `PRIOR` is in the whole.
         """
         found = np.zeros(len(self.of), np.float32)
         sums: dict[int, float] = {}
@@ -58,5 +61,23 @@ class Artists:
         own = set(self.of[row])
         return np.array([not own.isdisjoint(self.of[seed]) for seed in seeds], bool)
 
+    def playlists(self, together: Cooccurrence) -> Scores:
+        """How many playlists have an artist of each song, shape (songs,), at least 1.
 
-PRIOR = 5.0
+        Of several artists of a song the most played counts.
+        """
+        counts = np.array([len(each) for each in self.of], np.int64)
+        flat = np.fromiter(chain.from_iterable(self.of), np.int64)
+        starts = np.cumsum(counts) - counts
+        sizes = counts[together.songs]
+        numbers = np.repeat(np.arange(len(together)), np.diff(together.ends, prepend=0))
+        first = np.repeat(starts[together.songs] - np.cumsum(sizes) + sizes, sizes)
+        played = flat[first + np.arange(len(first))]
+        artists = int(flat.max(initial=-1)) + 1
+        once = np.unique(np.repeat(numbers, sizes) * artists + played)
+        frequencies = np.bincount(once % max(artists, 1), minlength=artists)
+        found = np.ones(len(self.of), np.float32)
+        known = np.flatnonzero(counts)
+        if len(known):
+            found[known] = np.maximum.reduceat(frequencies[flat], starts[known])
+        return np.maximum(found, 1)

@@ -36,6 +36,8 @@ class SongConfig:
         freshness: and by exp(-freshness * share), with the share of all playlists that came after
             the last one of the song: what nobody plays any more comes later.
         novelty: and by exp(-novelty * share), with the share of those after its first one.
+        fame: and by playlists ** fame, with those that have its artist: it decides between songs
+            that the same playlists have.
         candidates: songs that are ranked at most, those of the highest score by shared playlists.
         seed: of all that is random.
         workers: threads of the training; 0 for one on each core.
@@ -58,11 +60,12 @@ class SongConfig:
     recency: float = 0.5
     neighbours: int = 500
     penalty: float = 200.0
-    regression_weight: float = 0.5
-    vector_weight: float = 0.3
-    artist_weight: float = 1.5
+    regression_weight: float = 0.25
+    vector_weight: float = 0.45
+    artist_weight: float = 1.2
     freshness: float = 0.7
     novelty: float = 0.25
+    fame: float = 0.01
     candidates: int = 500
     seed: int = 1
     workers: int = 0
@@ -82,6 +85,7 @@ class SongConfig:
             ("artist_weight", 0.0, 10.0),
             ("freshness", 0.0, 10.0),
             ("novelty", 0.0, 10.0),
+            ("fame", 0.0, 2.0),
         ):
             value = getattr(self, name)
             if (

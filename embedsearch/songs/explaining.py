@@ -31,8 +31,9 @@ class Explanation:
 
     `seeds` are (id, share of the score), the largest first; the shares add up to 1 unless the score
     is 0. `by_playlists`, `by_regression`, `by_vectors` and `by_artist` (what the seeds of the same
-    artist add) are the parts of the score; `currency` is the factor, 1 at most, that all of
-    them have for how lately playlists had the song. `playlists` are those that weigh most.
+    artist add) are the parts of the score; `standing` is the factor, 1 at most, that all of
+    them have for how lately playlists had the song and how many have its artist. `playlists` are
+    those that weigh most.
     """
 
     song: str
@@ -41,7 +42,7 @@ class Explanation:
     by_regression: float
     by_vectors: float
     by_artist: float
-    currency: float
+    standing: float
     playlists: tuple[SharedPlaylist, ...]
 
 
@@ -67,16 +68,16 @@ def explain(
     by_artist = float(parts.sum() * (found.artist[at] - 1))
     parts += _share(_of_artist(ranker, query, row) * query.weights) * np.float32(by_artist)
     order = np.argsort(-parts, kind="stable")
-    currency = float(found.currency[at])
+    standing = float(found.standing[at])
     total = float(parts.sum()) or 1.0
     return Explanation(
         song=song,
         seeds=tuple((seeds[place], float(parts[place]) / total) for place in order),
-        by_playlists=float(found.shared[at]) * currency,
-        by_regression=float(found.regression[at]) * currency,
-        by_vectors=float(found.vectors[at]) * currency,
-        by_artist=by_artist * currency,
-        currency=currency,
+        by_playlists=float(found.shared[at]) * standing,
+        by_regression=float(found.regression[at]) * standing,
+        by_vectors=float(found.vectors[at]) * standing,
+        by_artist=by_artist * standing,
+        standing=standing,
         playlists=tuple(
             SharedPlaylist(number=number + 1, seeds=_members(ranker, query, seeds, number))
             for number in numbers[:playlists]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,7 @@ class Parts:
     """Candidates `rows`, ascending, and what each side says of them, shape (rows,).
 
     `shared`, `regression` and `vectors` are scaled so that the best has its weight in the settings,
-    shared playlists 1. `artist` is a factor from 1, `currency` one up to 1.
+    shared playlists 1. `artist` is a factor from 1, `standing` one up to 1.
     """
 
     rows: Rows
@@ -58,12 +59,12 @@ class Parts:
     regression: Scores
     vectors: Scores
     artist: Scores
-    currency: Scores
+    standing: Scores
 
     @property
     def total(self) -> Scores:
         """The score of each candidate."""
-        return (self.shared + self.regression + self.vectors) * self.artist * self.currency
+        return (self.shared + self.regression + self.vectors) * self.artist * self.standing
 
 
 _ENOUGH = 100
@@ -156,7 +157,7 @@ class Ranker:
             regression=_scaled(regressed) * np.float32(config.regression_weight),
             vectors=_scaled(alike) * np.float32(config.vector_weight),
             artist=self._artist(seeds, weights, rows),
-            currency=self._currency(rows),
+            standing=self.standing[rows],
         )
 
     def _artist(self, seeds: Sequence[int], weights: Scores, rows: Rows) -> Scores:
@@ -164,14 +165,23 @@ class Ranker:
         if self.artists is None or not seeds:
             return np.ones(len(rows), np.float32)
         shares = self.artists.shares(seeds, weights)[rows]
-        return np.exp(np.float32(self.config.artist_weight) * shares)
+        found: Scores = np.exp(np.float32(self.config.artist_weight) * shares)
+        return found
 
-    def _currency(self, rows: Rows) -> Scores:
-        """exp(-freshness * time since the last playlist - novelty * time since the first one)."""
-        since_first, since_last = self.playlists.ages
+    @cached_property
+    def standing(self) -> Scores:
+        """The factor of each song, shape (songs,), whatever the seeds: 1 for the best.
+
+        exp(-freshness * time since the last playlist - novelty * time since the first one), times
+        playlists of the artist ** fame.
+        """
         config = self.config
-        faded = config.freshness * since_last[rows] + config.novelty * since_first[rows]
-        return np.exp(-faded, dtype=np.float32)
+        since_first, since_last = self.playlists.ages
+        exponents = -config.freshness * since_last - config.novelty * since_first
+        if self.artists is not None:
+            exponents += config.fame * np.log(self.artists.playlists(self.playlists))
+        found: Scores = np.exp(exponents - exponents.max(initial=-np.inf), dtype=np.float32)
+        return found
 
     def regression(self, likeness: Scores) -> Regression:
         """On the playlists of the highest likeness."""

@@ -93,7 +93,7 @@ def test_explanations_name_seeds_and_playlists(recommender):
     parts = reason.by_playlists + reason.by_regression + reason.by_vectors + reason.by_artist
     assert parts == pytest.approx(best.score, rel=1e-5)
     assert reason.by_artist > 0
-    assert 0 < reason.currency <= 1
+    assert 0 < reason.standing <= 1
     assert len(reason.playlists) == 3
     for each in reason.playlists:
         inside = lists[each.number - 1]

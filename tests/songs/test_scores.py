@@ -191,6 +191,17 @@ def test_shares_of_artists_are_those_of_the_seeds(of, seeds):
         assert artists.common(seeds, row).tolist() == common
 
 
+@given(
+    lists_of_rows,
+    st.lists(st.lists(st.integers(0, 3), unique=True).map(tuple), min_size=COUNT, max_size=COUNT),
+)
+def test_playlists_of_artists_are_counted(lists, of):
+    found = Artists(of).playlists(Cooccurrence.of(lists, COUNT))
+    for row, own in enumerate(of):
+        counts = [sum(any(artist in of[song] for song in each) for each in lists) for artist in own]
+        assert found[row] == max([1, *counts])
+
+
 def test_artists_by_name():
     songs = [
         Song(id="a", artist="Queen, David Bowie"),
@@ -221,6 +232,7 @@ def test_the_blend_adds_its_sides_scaled_and_multiplies():
         artist_weight=2.5,
         freshness=0.6,
         novelty=0.3,
+        fame=0.2,
     )
     vectors, playlists = SongVectors(inputs, outputs), Cooccurrence.of(LISTS, COUNT)
     artists = Artists(ARTISTS)
@@ -237,7 +249,8 @@ def test_the_blend_adds_its_sides_scaled_and_multiplies():
         for weight, part in ((1, shared), (2, regressed), (3, alike))
     )
     first, last = playlists.ages
-    factor = np.exp(2.5 * artists.shares(seeds, query.weights) - 0.6 * last - 0.3 * first)
+    standing = np.exp(-0.6 * last - 0.3 * first) * artists.playlists(playlists) ** 0.2
+    factor = np.exp(2.5 * artists.shares(seeds, query.weights)) * standing / standing.max()
     expected *= factor[others]
     rows, scores = ranker.best(query, COUNT, seeds)
     assert sorted(rows.tolist()) == others
@@ -286,6 +299,7 @@ def test_diversity_is_one_minus_the_mean_cosine():
         ("artist_weight", -0.1),
         ("freshness", float("inf")),
         ("novelty", None),
+        ("fame", 3.0),
     ],
 )
 def test_settings_are_checked(name, value):
