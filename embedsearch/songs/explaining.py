@@ -65,7 +65,8 @@ def explain(
     parts = _share(by_vectors * query.weights) * found.vectors[at]
     shares, regressed, numbers = _by_playlists(ranker, query, row)
     parts += _share(shares) * found.shared[at] + _share(regressed) * found.regression[at]
-    by_artist = float(parts.sum() * (found.artist[at] - 1))
+    sides = found.shared[at] + found.regression[at] + found.vectors[at]
+    by_artist = float(sides * (found.artist[at] - 1))
     parts += _share(_of_artist(ranker, query, row) * query.weights) * np.float32(by_artist)
     order = np.argsort(-parts, kind="stable")
     standing = float(found.standing[at])
