@@ -190,6 +190,15 @@ def test_saved_and_loaded(recommender, tmp_path):
         SongRecommender.load(tmp_path / "songs", encoder=FakeEncoder(dim=64, seed=1))
 
 
+def test_settings_that_an_older_folder_lacks_are_the_defaults(recommender, tmp_path):
+    recommender.save(tmp_path)
+    path = tmp_path / "config.json"
+    settings = json.loads(path.read_text())
+    del settings["songs"]["artist_weight"]
+    path.write_text(json.dumps(settings))
+    assert SongRecommender.load(tmp_path, encoder=FakeEncoder(dim=64)).config == recommender.config
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
