@@ -28,8 +28,8 @@ from embedsearch.songs.baselines import ours
 from embedsearch.songs.catalogue import Catalogue, words_of
 from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.evaluation import NAMES, continuation_cases, measure_cases
-from embedsearch.songs.ranking import Ranker
-from embedsearch.songs.reading import Playlists, read_playlists
+from embedsearch.songs.playlists import Playlists
+from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.song_files import read_songs
 
 NDCG, HIT_RATE, VECTORS_NDCG = 0.35, 0.90, 0.26
@@ -123,7 +123,7 @@ def _coverage(recommender: SongRecommender, test: Playlists) -> dict[str, Any]:
     found: dict[str, Any] = {"possible": 10 * len(cases) / len(recommender)}
     for exponent in POPULARITY_EXPONENTS:
         config = replace(recommender.config, popularity_exponent=exponent)
-        ranker = Ranker(config, own.vectors, own.playlists, own.identity)
+        ranker = own.with_config(config)
         measures = measure_cases(ranker, ours(ranker), cases, 10)
         found[f"popularity_exponent_{exponent}"] = {
             "ndcg@10": measures.ndcg,

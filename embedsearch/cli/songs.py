@@ -13,6 +13,7 @@ from embedsearch.cli.main import DONE, NOTHING_FOUND
 from embedsearch.cli.options import Json
 from embedsearch.cli.output import print_json, remark
 from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.errors import InputError
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.evaluation import NAMES, SongsEvaluation, evaluate_songs
@@ -21,7 +22,6 @@ from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.recommender import SongRecommender
 from embedsearch.songs.training import train_songs
 
-DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _COLUMNS = ("hit_rate", "recall", "ndcg", "mrr", "coverage", "popularity", "diversity")
 
@@ -55,7 +55,7 @@ def train_(
     encoder: Annotated[
         str,
         typer.Option(metavar="M", help="The sentence encoder that reads titles; none for none."),
-    ] = DEFAULT_ENCODER,
+    ] = DEFAULT_MODEL,
     tune: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Look for better settings so long first: 90s, 10m, 1h."),

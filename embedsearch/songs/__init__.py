@@ -4,7 +4,8 @@ from embedsearch.songs.catalogue import Catalogue, Song
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.evaluation import evaluate_songs
 from embedsearch.songs.explaining import Explanation
-from embedsearch.songs.reading import Playlists, read_playlists
+from embedsearch.songs.playlists import Playlists
+from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.recommender import Recommendation, SongRecommender
 from embedsearch.songs.song_files import read_songs
 

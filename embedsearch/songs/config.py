@@ -31,6 +31,13 @@ class SongConfig:
         regression_weight: of the regression beside shared playlists; every part of a score is
             scaled to 1 for the best song.
         vector_weight: of the vectors beside shared playlists.
+        artist_weight: a song's score is multiplied by exp(artist_weight * share), with the share of
+            the seeds that are by its artist, where artists are known, see `songs/artists.py`.
+        freshness: and by exp(-freshness * share), with the share of all playlists that came after
+            the last one of the song: what nobody plays any more comes later.
+        novelty: and by exp(-novelty * share), with the share of those after its first one.
+        fame: and by playlists ** fame, with those that have its artist: it decides between songs
+            that the same playlists have.
         candidates: songs that are ranked at most, those of the highest score by shared playlists.
         seed: of all that is random.
         workers: threads of the training; 0 for one on each core.
@@ -46,15 +53,19 @@ class SongConfig:
     ns_exponent: float = 0.0
     alpha: float = 0.015
     min_count: int = 1
-    seed_exponent: float = 0.75
+    seed_exponent: float = 0.5
     popularity_exponent: float = 0.15
     length_exponent: float = 1.0
-    sharpness: float = 2.0
-    recency: float = 1.0
+    sharpness: float = 3.0
+    recency: float = 0.5
     neighbours: int = 500
     penalty: float = 200.0
-    regression_weight: float = 1.0
-    vector_weight: float = 0.5
+    regression_weight: float = 0.25
+    vector_weight: float = 0.45
+    artist_weight: float = 1.2
+    freshness: float = 0.7
+    novelty: float = 0.25
+    fame: float = 0.01
     candidates: int = 500
     seed: int = 1
     workers: int = 0
@@ -71,6 +82,10 @@ class SongConfig:
             ("penalty", 0.001, 1e9),
             ("regression_weight", 0.0, 1000.0),
             ("vector_weight", 0.0, 1000.0),
+            ("artist_weight", 0.0, 10.0),
+            ("freshness", 0.0, 10.0),
+            ("novelty", 0.0, 10.0),
+            ("fame", 0.0, 2.0),
         ):
             value = getattr(self, name)
             if (

@@ -58,6 +58,20 @@ class Cooccurrence:
         return np.maximum(counts, 1).astype(np.float32)
 
     @cached_property
+    def ages(self) -> tuple[Scores, Scores]:
+        """Of each song the share of the playlists that came after its first and after its last one.
+
+        Shape (songs,) each; 1 for a song in none.
+        """
+        numbers = np.repeat(np.arange(len(self)), np.diff(self.ends, prepend=0))
+        first, last = np.full((2, self.count), -1, np.int64)
+        last[self.songs] = numbers
+        first[self.songs[::-1]] = numbers[::-1]
+        most = np.float32(len(self))
+        since_first, since_last = (np.float32(len(self) - 1) - each for each in (first, last))
+        return since_first / most, since_last / most
+
+    @cached_property
     def matrix(self) -> sp.csr_array:
         """1 where a playlist (row) has a song (column)."""
         import scipy.sparse as sp

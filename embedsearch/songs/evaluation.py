@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from embedsearch.errors import DependencyError, InputError
 from embedsearch.songs import baselines
 from embedsearch.songs.measures import Measures, measure
+from embedsearch.songs.playlists import collect
 from embedsearch.songs.ranking import Ranker
-from embedsearch.songs.reading import collect
 from embedsearch.songs.recommender import SongRecommender
 from embedsearch.types import SILENT, Progress
 

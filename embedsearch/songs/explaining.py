@@ -30,8 +30,10 @@ class Explanation:
     """Where a recommendation comes from.
 
     `seeds` are (id, share of the score), the largest first; the shares add up to 1 unless the score
-    is 0. `by_playlists`, `by_regression` and `by_vectors` are the parts of the score. `playlists`
-    are those that weigh most.
+    is 0. `by_playlists`, `by_regression`, `by_vectors` and `by_artist` (what the seeds of the same
+    artist add) are the parts of the score; `standing` is the factor, 1 at most, that all of
+    them have for how lately playlists had the song and how many have its artist. `playlists` are
+    those that weigh most.
     """
 
     song: str
@@ -39,6 +41,8 @@ class Explanation:
     by_playlists: float
     by_regression: float
     by_vectors: float
+    by_artist: float
+    standing: float
     playlists: tuple[SharedPlaylist, ...]
 
 
@@ -61,14 +65,20 @@ def explain(
     parts = _share(by_vectors * query.weights) * found.vectors[at]
     shares, regressed, numbers = _by_playlists(ranker, query, row)
     parts += _share(shares) * found.shared[at] + _share(regressed) * found.regression[at]
+    sides = found.shared[at] + found.regression[at] + found.vectors[at]
+    by_artist = float(sides * (found.artist[at] - 1))
+    parts += _share(_of_artist(ranker, query, row) * query.weights) * np.float32(by_artist)
     order = np.argsort(-parts, kind="stable")
+    standing = float(found.standing[at])
     total = float(parts.sum()) or 1.0
     return Explanation(
         song=song,
         seeds=tuple((seeds[place], float(parts[place]) / total) for place in order),
-        by_playlists=float(found.shared[at]),
-        by_regression=float(found.regression[at]),
-        by_vectors=float(found.vectors[at]),
+        by_playlists=float(found.shared[at]) * standing,
+        by_regression=float(found.regression[at]) * standing,
+        by_vectors=float(found.vectors[at]) * standing,
+        by_artist=by_artist * standing,
+        standing=standing,
         playlists=tuple(
             SharedPlaylist(number=number + 1, seeds=_members(ranker, query, seeds, number))
             for number in numbers[:playlists]
@@ -97,6 +107,14 @@ def _by_playlists(
     sums = parts.sum(axis=1, keepdims=True)
     shares[known] = (likeness[near, None] * parts / np.where(sums > 0, sums, 1)).sum(axis=0)
     return shares, regressed, near.tolist()
+
+
+def _of_artist(ranker: Ranker, query: Query, row: int) -> NDArray[np.float32]:
+    """1 for each seed that has an artist of the song, shape (seeds,)."""
+    found, known = np.zeros(len(query.rows), np.float32), query.known
+    if ranker.artists is not None:
+        found[known] = ranker.artists.common([query.rows[place] for place in known], row)
+    return found
 
 
 def _members(ranker: Ranker, query: Query, seeds: Sequence[str], number: int) -> tuple[str, ...]:

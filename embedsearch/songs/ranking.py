@@ -1,13 +1,18 @@
-"""The blend: candidates scored by shared playlists, by regression on them and by vectors."""
+"""The blend: candidates scored by shared playlists, by regression on them and by vectors.
+
+The sum is multiplied by two factors, for songs of the seeds' artists and for current songs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedsearch.songs.artists import Artists
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.regression import Regression
@@ -45,18 +50,21 @@ def seed_weights(count: int, recency: float) -> Scores:
 class Parts:
     """Candidates `rows`, ascending, and what each side says of them, shape (rows,).
 
-    Every part is scaled so that the best has its weight in the settings, shared playlists 1.
+    `shared`, `regression` and `vectors` are scaled so that the best has its weight in the settings,
+    shared playlists 1. `artist` is a factor from 1, `standing` one up to 1.
     """
 
     rows: Rows
     shared: Scores
     regression: Scores
     vectors: Scores
+    artist: Scores
+    standing: Scores
 
     @property
     def total(self) -> Scores:
         """The score of each candidate."""
-        return self.shared + self.regression + self.vectors
+        return (self.shared + self.regression + self.vectors) * self.artist * self.standing
 
 
 _ENOUGH = 100
@@ -64,7 +72,10 @@ _ENOUGH = 100
 
 
 class Ranker:
-    """Scores songs by their rows; `identity` is the same for rows that are one song."""
+    """Scores songs by their rows; `identity` is the same for rows that are one song.
+
+    Without `artists` no song is preferred for its artist.
+    """
 
     def __init__(
         self,
@@ -72,9 +83,14 @@ class Ranker:
         vectors: SongVectors,
         playlists: Cooccurrence,
         identity: Callable[[int], Hashable] = int,
+        artists: Artists | None = None,
     ) -> None:
         self.config, self.vectors, self.playlists = config, vectors, playlists
-        self.identity = identity
+        self.identity, self.artists = identity, artists
+
+    def with_config(self, config: SongConfig) -> Ranker:
+        """The same with other settings of the ranking."""
+        return Ranker(config, self.vectors, self.playlists, self.identity, self.artists)
 
     def query(self, rows: Sequence[int]) -> Query:
         """A query of songs that all have vectors."""
@@ -140,7 +156,32 @@ class Ranker:
             shared=_scaled(shared[rows]),
             regression=_scaled(regressed) * np.float32(config.regression_weight),
             vectors=_scaled(alike) * np.float32(config.vector_weight),
+            artist=self._artist(seeds, weights, rows),
+            standing=self.standing[rows],
         )
+
+    def _artist(self, seeds: Sequence[int], weights: Scores, rows: Rows) -> Scores:
+        """exp(artist_weight * share of the seeds that are by an artist of the song)."""
+        if self.artists is None or not seeds:
+            return np.ones(len(rows), np.float32)
+        shares = self.artists.shares(seeds, weights)[rows]
+        found: Scores = np.exp(np.float32(self.config.artist_weight) * shares)
+        return found
+
+    @cached_property
+    def standing(self) -> Scores:
+        """The factor of each song, shape (songs,), whatever the seeds: 1 for the best.
+
+        exp(-freshness * time since the last playlist - novelty * time since the first one), times
+        playlists of the artist ** fame.
+        """
+        config = self.config
+        since_first, since_last = self.playlists.ages
+        exponents = -config.freshness * since_last - config.novelty * since_first
+        if self.artists is not None:
+            exponents += config.fame * np.log(self.artists.playlists(self.playlists))
+        found: Scores = np.exp(exponents - exponents.max(initial=-np.inf), dtype=np.float32)
+        return found
 
     def regression(self, likeness: Scores) -> Regression:
         """On the playlists of the highest likeness."""

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedsearch.errors import InputError
+from embedsearch.songs.artists import Artists
 from embedsearch.songs.catalogue import Catalogue, Song, identity_of
-from embedsearch.songs.coldstart import MOST_TEXTS, Relatives, TextMap, vector_of
+from embedsearch.songs.coldstart import TextMap
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.explaining import Explanation, explain
+from embedsearch.songs.playlists import Playlists, collect
 from embedsearch.songs.ranking import Query, Ranker, diversify, seed_weights
-from embedsearch.songs.reading import Playlists, collect
+from embedsearch.songs.space import SongSpace
 from embedsearch.songs.vectors import SongVectors
 from embedsearch.types import SILENT, Encoder, Progress
 from embedsearch.word2vec import KeyedVectors, train_word2vec
@@ -25,7 +27,6 @@ from embedsearch.word2vec import KeyedVectors, train_word2vec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from embedsearch.types import Vectors
 
 MAX_K = 10_000
 _POOL = 10
@@ -51,7 +52,6 @@ class SongRecommender:
         vectors: the song vectors, the most frequent song first.
         playlists: those learned from, as rows of `vectors`.
         catalogue: what is known of songs, of ones without a vector too.
-        text_map: from a sentence encoder's space to that of the songs; None without an encoder.
     """
 
     def __init__(
@@ -63,12 +63,9 @@ class SongRecommender:
         text_map: TextMap | None = None,
         encoder: Encoder | None = None,
     ) -> None:
-        if vectors.output is None:
-            raise InputError("the output vectors are needed: train_word2vec makes them")
-        if encoder is not None and text_map is not None:
-            text_map.check(encoder)
         self.config, self.vectors, self.playlists = config, vectors, playlists
-        self.catalogue, self.text_map, self._encoder = catalogue, text_map, encoder
+        self.catalogue = catalogue
+        self._space = SongSpace(vectors, catalogue, text_map, encoder)
 
     @classmethod
     def fit(
@@ -103,8 +100,13 @@ class SongRecommender:
         together = Cooccurrence.of([each for each in lists if len(each) > 1], len(vectors))
         found = cls(config, vectors, together, catalogue)
         if encoder is not None:
-            found._learn_map(encoder, progress)
+            found._space.learn_map(encoder, progress)
         return found
+
+    @property
+    def text_map(self) -> TextMap | None:
+        """From a sentence encoder's space to that of the songs; None without an encoder."""
+        return self._space.text_map
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -116,7 +118,8 @@ class SongRecommender:
     def ranker(self) -> Ranker:
         """The scores of rows, without names."""
         vectors = SongVectors(self.vectors.vectors, self.vectors.output)  # type: ignore[arg-type]
-        return Ranker(self.config, vectors, self.playlists, self._identity)
+        artists = Artists.named(self.vectors.keys, self.catalogue)
+        return Ranker(self.config, vectors, self.playlists, self._identity, artists)
 
     def find(self, typed: str) -> Song:
         """The song of an id, or of a title and artist as a person types them.
@@ -165,7 +168,7 @@ class SongRecommender:
         """Songs whose vectors are nearest by cosine. Raises as `find`."""
         _check(k, 0.0)
         found = self.find(song)
-        inputs = self._pair(found)[0]
+        inputs = self._space.pair(found)[0]
         own = self.vectors.key_to_index.get(found.id)
         rows, scores = self.ranker.vectors.nearest(inputs, k + 1)
         kept = np.flatnonzero((rows != own) & (rows >= 0))[:k] if own is not None else slice(k)
@@ -189,8 +192,7 @@ class SongRecommender:
 
         Raises InputError where the recommender has no map, FingerprintError.
         """
-        text_map, encoder = self._mapping()
-        return self._halves(text_map.apply(encoder.encode_query([text]))[0])
+        return self._space.encode(text)
 
     def save(self, folder: str | Path) -> None:
         """Writes a folder for `load`. Raises StorageError."""
@@ -209,23 +211,6 @@ class SongRecommender:
 
         return load_recommender(Path(folder), encoder)
 
-    def _learn_map(self, encoder: Encoder, progress: Progress) -> None:
-        texts, rows = list[str](), list[int]()
-        for row, song_id in enumerate(self.vectors.keys):
-            song = self.catalogue.get(song_id)
-            if song is not None and song.text and len(texts) < MOST_TEXTS:
-                texts.append(song.text)
-                rows.append(row)
-        if not texts:
-            raise InputError("titles are needed to understand texts: give songs=, see read_songs")
-        self._encoder = encoder
-        self.text_map = TextMap.learn(encoder, texts, self._joined[rows], progress=progress)
-
-    @cached_property
-    def _joined(self) -> Vectors:
-        """Both matrices side by side."""
-        return np.concatenate((self.vectors.vectors, self.vectors.output), axis=1)  # type: ignore[arg-type]
-
     def _identity(self, row: int) -> tuple[str, ...]:
         """The same for rows with one title and artist; a row without a title is its own."""
         found = self._identities.get(row)
@@ -239,25 +224,8 @@ class SongRecommender:
     def _identities(self) -> dict[int, tuple[str, ...]]:
         return {}
 
-    @cached_property
-    def _relatives(self) -> Relatives:
-        return Relatives(self.vectors.keys, self.catalogue)
-
-    def _mapping(self) -> tuple[TextMap, Encoder]:
-        if self.text_map is None:
-            raise InputError(
-                "this recommender knows no texts: train it with titles (--songs) and an encoder"
-            )
-        if self._encoder is None:
-            from embedsearch.encoder import SentenceEncoder
-
-            encoder = SentenceEncoder.load(self.text_map.encoder)
-            self.text_map.check(encoder)
-            self._encoder = encoder
-        return self.text_map, self._encoder
-
     def _query(self, songs: Sequence[Song], text: str | None) -> Query:
-        pairs = [self._pair(song) for song in songs]
+        pairs = [self._space.pair(song) for song in songs]
         weights = seed_weights(len(songs), self.config.recency)
         rows = [self.vectors.key_to_index.get(song.id, -1) for song in songs]
         if text is not None:
@@ -270,23 +238,6 @@ class SongRecommender:
             raise InputError("give at least one song, or a text")
         inputs, outputs = (np.stack(side) for side in zip(*pairs, strict=True))
         return Query(rows=tuple(rows), weights=weights, inputs=inputs, outputs=outputs)
-
-    def _pair(self, song: Song) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Input and output vector of a song, made up from its text where it has none."""
-        row = self.vectors.key_to_index.get(song.id)
-        if row is not None:
-            return self.vectors.vectors[row], self.vectors.output[row]  # type: ignore[index]
-        mapped = None
-        if self.text_map is not None and song.text:
-            text_map, encoder = self._mapping()
-            mapped = text_map.apply(encoder.encode_document([song.text]))[0]
-        return self._halves(vector_of(song, self._joined, self._relatives, mapped))
-
-    def _halves(
-        self, joined: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        size = self.vectors.vector_size
-        return joined[:size], joined[size:]
 
     def _named(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Recommendation]:
         found = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from embedsearch.errors import InputError
 from embedsearch.songs.catalogue import Catalogue, Song
-from embedsearch.songs.reading import TextLines
+from embedsearch.songs.lines import TextLines
 from embedsearch.types import SILENT, Progress
 
 _NONE = "#"

@@ -70,7 +70,8 @@ def train_songs(
     given = read_playlists(playlists, progress=progress)
     tuning = None
     if tune_seconds is not None:
-        found = tune(given.lists, config, seconds=tune_seconds, progress=progress)
+        described = Catalogue([*known.values(), *given.songs.values()])
+        found = tune(given.lists, config, seconds=tune_seconds, songs=described, progress=progress)
         config, tuning = found.chosen.config, found.as_json()
     titled = any(song.text for source in (known, given.songs) for song in source.values())
     recommender = SongRecommender.fit(

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from embedsearch.errors import EmbedSearchError, InputError
 from embedsearch.songs import baselines
+from embedsearch.songs.catalogue import Catalogue, Song
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.evaluation import Case, continuation_cases, measure_cases
 from embedsearch.songs.measures import Measures
-from embedsearch.songs.ranking import Ranker
 from embedsearch.songs.recommender import SongRecommender
 from embedsearch.types import SILENT, Progress
 
@@ -36,12 +36,16 @@ _TRAINING: dict[str, tuple[Any, ...]] = {
     "window": (10, 50, 1000),
 }
 _RANKING: dict[str, tuple[Any, ...]] = {
-    "regression_weight": (0.0, 0.5, 1.0, 2.0),
-    "vector_weight": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0),
+    "regression_weight": (0.0, 0.25, 0.5, 1.0, 2.0),
+    "vector_weight": (0.0, 0.25, 0.45, 1.0, 2.0, 4.0),
+    "artist_weight": (0.0, 0.6, 1.2, 2.4),
+    "freshness": (0.0, 0.35, 0.7, 1.4),
+    "novelty": (0.0, 0.25, 0.5),
+    "fame": (0.0, 0.01, 0.05),
     "popularity_exponent": (0.0, 0.15, 0.3, 0.5),
-    "sharpness": (1.0, 2.0, 3.0),
+    "sharpness": (1.0, 2.0, 3.0, 4.0),
     "penalty": (20.0, 50.0, 100.0, 200.0, 400.0),
-    "recency": (0.0, 1.0, 2.0),
+    "recency": (0.0, 0.5, 1.0),
     "seed_exponent": (0.25, 0.5, 0.75),
     "length_exponent": (0.0, 0.5, 1.0),
 }
@@ -92,6 +96,7 @@ def tune(
     config: SongConfig,
     *,
     seconds: float,
+    songs: Iterable[Song] | Catalogue = (),
     progress: Progress = SILENT,
 ) -> Tuning:
     """Tries settings for about so many seconds; the ones given are always tried.
@@ -101,6 +106,7 @@ def tune(
 
     Args:
         playlists: each of two songs or more, the latest last.
+        songs: what is known of songs; their artists help to rank.
 
     Raises InputError for too few playlists.
     """
@@ -118,7 +124,7 @@ def tune(
             break
         settings = config if best is None else replace(best.config, **tried)
         try:
-            fitted = SongRecommender.fit(earlier, settings, progress=progress)
+            fitted = SongRecommender.fit(earlier, settings, songs=songs, progress=progress)
         except EmbedSearchError:
             if best is None:
                 raise
@@ -186,6 +192,6 @@ def _ranking(
 
 def _trial(fitted: SongRecommender, cases: Sequence[Case], config: SongConfig) -> Trial:
     began = time.perf_counter()
-    ranker = Ranker(config, fitted.ranker.vectors, fitted.playlists, fitted.ranker.identity)
+    ranker = fitted.ranker.with_config(config)
     measures = measure_cases(ranker, baselines.ours(ranker), cases, K)
     return Trial(config=config, measures=measures, seconds=time.perf_counter() - began)

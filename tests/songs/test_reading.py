@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from embedsearch.errors import InputError, NotFoundError
 from embedsearch.songs import Song, read_playlists, read_songs
-from embedsearch.songs.reading import collect
+from embedsearch.songs.playlists import collect
 from tests.support import write
 
 HEADER = "a b c d \n2 1 1 0 \n"

@@ -90,8 +90,10 @@ def test_explanations_name_seeds_and_playlists(recommender):
     assert sum(share for _, share in reason.seeds) == pytest.approx(1)
     shares = dict(reason.seeds)
     assert shares[seeds[0]] + shares[seeds[2]] > 10 * shares[seeds[1]]
-    parts = reason.by_playlists + reason.by_regression + reason.by_vectors
+    parts = reason.by_playlists + reason.by_regression + reason.by_vectors + reason.by_artist
     assert parts == pytest.approx(best.score, rel=1e-5)
+    assert reason.by_artist > 0
+    assert 0 < reason.standing <= 1
     assert len(reason.playlists) == 3
     for each in reason.playlists:
         inside = lists[each.number - 1]
@@ -186,6 +188,15 @@ def test_saved_and_loaded(recommender, tmp_path):
     assert loaded.explain(seeds, "rock-5") == recommender.explain(seeds, "rock-5")
     with pytest.raises(FingerprintError, match="fake"):
         SongRecommender.load(tmp_path / "songs", encoder=FakeEncoder(dim=64, seed=1))
+
+
+def test_settings_that_an_older_folder_lacks_are_the_defaults(recommender, tmp_path):
+    recommender.save(tmp_path)
+    path = tmp_path / "config.json"
+    settings = json.loads(path.read_text())
+    del settings["songs"]["artist_weight"]
+    path.write_text(json.dumps(settings))
+    assert SongRecommender.load(tmp_path, encoder=FakeEncoder(dim=64)).config == recommender.config
 
 
 @pytest.mark.parametrize(

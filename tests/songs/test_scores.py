@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedsearch.errors import InputError
-from embedsearch.songs import SongConfig
+from embedsearch.songs import Catalogue, Song, SongConfig
+from embedsearch.songs.artists import PRIOR, Artists
 from embedsearch.songs.baselines import item_knn, popularity
 from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.measures import measure
@@ -171,11 +172,71 @@ def test_no_song_comes_twice_under_two_ids():
     assert set(found) == {first, 2, 4, 6}
 
 
-def test_the_blend_adds_its_sides_scaled():
+ARTISTS = [(0,), (1,), (0, 2), (), (1,), (2,), (0,)]
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 3), unique=True).map(tuple), min_size=COUNT, max_size=COUNT),
+    st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=4, unique=True),
+)
+def test_shares_of_artists_are_those_of_the_seeds(of, seeds):
+    weights = seed_weights(len(seeds), 1.0)
+    artists = Artists(of)
+    found = artists.shares(seeds, weights)
+    every = weights.sum() * (1 + PRIOR / len(seeds))
+    for row, own in enumerate(of):
+        sums = [sum(weights[[artist in of[seed] for seed in seeds]]) for artist in own]
+        assert found[row] == pytest.approx(max(sums, default=0) / every, rel=1e-5)
+        common = [bool(set(own) & set(of[seed])) for seed in seeds]
+        assert artists.common(seeds, row).tolist() == common
+
+
+@given(
+    lists_of_rows,
+    st.lists(st.lists(st.integers(0, 3), unique=True).map(tuple), min_size=COUNT, max_size=COUNT),
+)
+def test_playlists_of_artists_are_counted(lists, of):
+    found = Artists(of).playlists(Cooccurrence.of(lists, COUNT))
+    for row, own in enumerate(of):
+        counts = [sum(any(artist in of[song] for song in each) for each in lists) for artist in own]
+        assert found[row] == max([1, *counts])
+
+
+def test_artists_by_name():
+    songs = [
+        Song(id="a", artist="Queen, David Bowie"),
+        Song(id="b", artist="david bowie"),
+        Song(id="c", title="Untitled"),
+    ]
+    found = Artists.named(["b", "x", "c", "a"], Catalogue(songs))
+    assert found.of == [(0,), (), (), (1, 0)]
+
+
+@given(lists_of_rows)
+def test_ages_are_shares_of_the_playlists_since(lists):
+    first, last = Cooccurrence.of(lists, COUNT).ages
+    for row in range(COUNT):
+        there = [number for number, each in enumerate(lists, 1) if row in each]
+        assert first[row] == pytest.approx(1 - min(there, default=0) / len(lists))
+        assert last[row] == pytest.approx(1 - max(there, default=0) / len(lists))
+
+
+def test_the_blend_adds_its_sides_scaled_and_multiplies():
     random = np.random.default_rng(2)
     inputs, outputs = random.standard_normal((2, COUNT, 4)).astype(np.float32)
-    config = SongConfig(vector_weight=3.0, regression_weight=2.0, candidates=10, penalty=2.0)
-    ranker = Ranker(config, SongVectors(inputs, outputs), Cooccurrence.of(LISTS, COUNT))
+    config = SongConfig(
+        vector_weight=3.0,
+        regression_weight=2.0,
+        candidates=10,
+        penalty=2.0,
+        artist_weight=2.5,
+        freshness=0.6,
+        novelty=0.3,
+        fame=0.2,
+    )
+    vectors, playlists = SongVectors(inputs, outputs), Cooccurrence.of(LISTS, COUNT)
+    artists = Artists(ARTISTS)
+    ranker = Ranker(config, vectors, playlists, artists=artists)
     seeds = [0, 3]
     query = ranker.query(seeds)
     shared = by_hand(LISTS, seeds, query.weights, config)
@@ -187,9 +248,15 @@ def test_the_blend_adds_its_sides_scaled():
         weight * part[others] / part[others].max()
         for weight, part in ((1, shared), (2, regressed), (3, alike))
     )
+    first, last = playlists.ages
+    standing = np.exp(-0.6 * last - 0.3 * first) * artists.playlists(playlists) ** 0.2
+    factor = np.exp(2.5 * artists.shares(seeds, query.weights)) * standing / standing.max()
+    expected *= factor[others]
     rows, scores = ranker.best(query, COUNT, seeds)
     assert sorted(rows.tolist()) == others
     np.testing.assert_allclose(scores, np.sort(expected)[::-1], rtol=1e-4)
+    unknown = Ranker(config, vectors, playlists).score(query, seeds)
+    assert (unknown.artist == 1).all()
 
 
 def test_measures_by_hand():
@@ -229,6 +296,10 @@ def test_diversity_is_one_minus_the_mean_cosine():
         ("alpha", 2.0),
         ("device", "abacus"),
         ("popularity_exponent", "high"),
+        ("artist_weight", -0.1),
+        ("freshness", float("inf")),
+        ("novelty", None),
+        ("fame", 3.0),
     ],
 )
 def test_settings_are_checked(name, value):

@@ -1,0 +1,54 @@
+"""Playlists as lists of ids."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from embedsearch.errors import InputError
+from embedsearch.songs.catalogue import Song
+
+
+@dataclass(frozen=True, kw_only=True)
+class Playlists:
+    """Playlists in the order of the file, each the ids of its songs in order, each song once.
+
+    `skipped` counts what was passed over by its reason; `songs` are those of which the file tells
+    more than the id.
+    """
+
+    lists: tuple[tuple[str, ...], ...]
+    skipped: dict[str, int] = field(default_factory=dict)
+    songs: dict[str, Song] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return iter(self.lists)
+
+    def __len__(self) -> int:
+        return len(self.lists)
+
+
+def collect(sequences: Iterable[Sequence[str]], songs: dict[str, Song] | None = None) -> Playlists:
+    """Playlists without those that teach nothing, which are counted.
+
+    Passed over are empty playlists and those of one song; a song that comes again is taken where it
+    came first. Raises InputError for anything that is no sequence of strings.
+    """
+    lists: list[tuple[str, ...]] = []
+    skipped: Counter[str] = Counter()
+    for number, sequence in enumerate(sequences, 1):
+        if isinstance(sequence, str | bytes):
+            raise InputError(f"playlist {number} must be a list of ids, not the text {sequence!r}")
+        for song in sequence:
+            if not isinstance(song, str) or not song:
+                raise InputError(
+                    f"playlist {number}: an id must be a text, not {song!r}; use str(…)"
+                )
+        unique = tuple(dict.fromkeys(sequence))
+        if len(unique) < 2:
+            skipped["playlists of one song" if unique else "empty playlists"] += 1
+            continue
+        skipped["repeated songs"] += len(sequence) - len(unique)
+        lists.append(unique)
+    return Playlists(lists=tuple(lists), skipped=dict(+skipped), songs=songs or {})
