@@ -21,6 +21,7 @@ from embedsearch.encoder.training import (
 from embedsearch.encoder.training.checkpoint import Checkpoints
 from embedsearch.encoder.training.dataset import Row, make_dataset
 from embedsearch.encoder.training.examples import check_examples, check_leakage
+from embedsearch.encoder.training.freezing import prepare_mode
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import batch_loss, choose_loss, texts_of
 from embedsearch.errors import InputError, ModelError
@@ -246,6 +247,28 @@ def test_cached_gradients_are_those_of_the_whole_batch(embedder):
         if expected is not None:
             np.testing.assert_allclose(weight.grad, expected, atol=2e-5)
     found.model.zero_grad()
+
+
+def test_attention_in_steps_has_the_gradients_of_the_fused(tmp_path, base, embedder):
+    from embedsearch.encoder.torch_engine import load_model
+
+    data, fused = embedder
+    texts = list(range(len(data.texts)))
+    stepwise = replace(fused, model=load_model(base, "cpu"))
+    prepare_mode(stepwise.model, CONFIG, "cpu")
+    found = []
+    for each in (fused, stepwise):
+        each.embed(texts)[:, 0].sum().backward()
+        found.append({name: w.grad for name, w in each.model.named_parameters()})
+        each.model.zero_grad()
+    assert any("attention" in name for name in found[0])
+    for name, expected in found[0].items():
+        if expected is not None:
+            np.testing.assert_allclose(found[1][name], expected, atol=2e-5, err_msg=name)
+    configs = [each.model[0].auto_model.config for each in (fused, stepwise)]
+    assert [each._attn_implementation for each in configs] == ["sdpa", "eager"]
+    stepwise.model.save_pretrained(str(tmp_path), create_model_card=False)
+    assert "attn" not in (tmp_path / "config.json").read_text(encoding="utf-8")
 
 
 def weights(folder):

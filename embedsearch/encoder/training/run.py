@@ -141,7 +141,7 @@ def _prepare(
     where = training_device(device)
     model, new_ids = _load(folder, data, config, where, progress)
     embedder = _embedder(model, data, config, where)
-    prepare_mode(model, config)
+    prepare_mode(model, config, where)
     optimizer = torch.optim.AdamW(
         freeze(model, config), weight_decay=config.weight_decay, fused=where != "mps"
     )
