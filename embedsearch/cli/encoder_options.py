@@ -72,6 +72,10 @@ FreezeLayers = Annotated[
 NewTerms = Annotated[
     int, typer.Option(metavar="N", help="Give tokens to N terms of the texts at most.")
 ]
+BaseShare = Annotated[
+    float,
+    typer.Option(metavar="X", help="The part of the base that stays in the weights."),
+]
 FrozenShare = Annotated[
     float, typer.Option(metavar="X", help="The share of steps in which new tokens learn alone.")
 ]

@@ -359,6 +359,28 @@ def test_what_nothing_bettered_stays_the_base(tmp_path, base):
     assert report.fingerprint == SentenceEncoder.load(base).fingerprint
 
 
+@pytest.mark.parametrize("held_out", [0.0, 0.3])
+def test_a_share_of_the_base_stays(tmp_path, base, held_out):
+    config = replace(CONFIG, held_out=held_out)
+    train(PAIRS, config, base=base, output=tmp_path / "tuned")
+    mixed = replace(config, base_share=0.25)
+    report = train(PAIRS, mixed, base=base, output=tmp_path / "mixed")
+    tuned = weights(tmp_path / "tuned")
+    assert report.best_step == report.steps
+    for name, tensor in weights(tmp_path / "mixed").items():
+        expected = 0.75 * tuned[name] + 0.25 * weights(base)[name]
+        np.testing.assert_allclose(tensor, expected, atol=1e-6)
+
+
+def test_an_interrupted_training_keeps_the_same_share_of_the_base(tmp_path, base):
+    config = replace(CONFIG, held_out=0.2, evaluations=2, base_share=0.5)
+    whole = train(PAIRS, config, base=base, output=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(PAIRS, config, base=base, output=tmp_path / "parts", progress=Stops(4))
+    parts = train(PAIRS, config, base=base, output=tmp_path / "parts")
+    assert (parts.after, parts.fingerprint) == (whole.after, whole.fingerprint)
+
+
 def test_training_stops_when_it_gets_no_better(tmp_path, base):
     config = replace(CONFIG, epochs=50, learning_rate=1e-12, held_out=0.2, patience=2)
     report = train(PAIRS, config, base=base, output=tmp_path / "out")
