@@ -538,6 +538,7 @@ def test_more_dimensions_than_there_are(tmp_path, base):
         {"loss": "softmax"},
         {"precision": "int8"},
         {"held_out": 1.0},
+        {"base_share": 1.0},
         {"matryoshka_dims": (0,)},
         {"max_tokens": 2},
         {"seed": -1},

@@ -180,7 +180,7 @@ class Fit:
             return
         state, model = self.state, self.embedder.model
         loss = self._mean_loss() if state.loss_count else None
-        with mixed(model, self.base, self.plan.config.base_share):
+        with mixed(model, self.base, self.plan.config.base_share or 0.0):
             metric = self.judge.measure()
             if state.best is None or metric > state.best:
                 state.best_step = state.step

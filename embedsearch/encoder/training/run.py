@@ -251,7 +251,7 @@ def _write(fit: Fit, target: Path) -> ModelFolder:
     if best is not None:
         model.load_state_dict(best)
     else:
-        mix_in(model, fit.base, fit.plan.config.base_share)
+        mix_in(model, fit.base, fit.plan.config.base_share or 0.0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
