@@ -71,7 +71,7 @@ STS = EncoderTrainingConfig(
     held_out=0.0,
     batch_tokens=1024,
 )
-"""Half of dev is of sources that train does not have: a share of the base is worth most there."""
+"""A third of dev is of sources that train does not have; there a share of the base helps."""
 WITHOUT_LABELS = EncoderTrainingConfig(
     epochs=1,
     batch_size=32,
