@@ -14,6 +14,7 @@ import gzip
 import itertools
 import json
 import random
+import re
 import shutil
 import statistics
 import sys
@@ -80,9 +81,13 @@ WITHOUT_LABELS = EncoderTrainingConfig(
     held_out=0.0,
     max_tokens=160,
 )
+CODE = EncoderTrainingConfig(
+    epochs=1, batch_size=32, learning_rate=2e-5, held_out=0.0, max_tokens=128
+)
 CAPTIONS = EncoderTrainingConfig(
     epochs=2, batch_size=128, learning_rate=1e-3, held_out=0.0, evaluations=1
 )
+_NAME_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 UNLIKE = 0.5
 """Share of words in common with a question of the training data, at most."""
 THROUGHPUT_BATCH, THROUGHPUT_STEPS, THROUGHPUT_ROUNDS = 24, 3, 2
@@ -271,37 +276,39 @@ def sides(example: Example) -> frozenset[str]:
 
 
 def cosqa(_: argparse.Namespace) -> Result:
-    """Code search: trained on docstrings and their code; the judged questions are the web's."""
+    """Code search: trained on the names of functions; the judged questions are the web's."""
     folder = data_folder() / "cosqa"
     questions = judged_questions(folder)[0]
-    pairs = docstring_pairs(folder)
+    judged = {normal(text) for text in questions.values()}
+    pairs = [pair for pair in name_pairs(folder) if normal(pair.anchor) not in judged]
     before = searched(folder, DEFAULT_MODEL, ["semantic"])["semantic"]
     with new_folder() as output:
-        config = EncoderTrainingConfig(
-            epochs=1, batch_size=32, learning_rate=2e-5, held_out=0.05, evaluations=4
-        )
         train_encoder(
-            pairs,
-            config,
-            output=output,
-            questions=list(questions.values()),
-            progress=Told(),
+            pairs, CODE, output=output, questions=list(questions.values()), progress=Told()
         )
         after = searched(folder, output, ["semantic"])["semantic"]
     return {"before": before, "after": after, "pairs": len(pairs)}
 
 
-def docstring_pairs(folder: Path) -> list[TrainingPair]:
-    """A function's first line of documentation and its code without that."""
+def name_pairs(folder: Path) -> list[TrainingPair]:
+    """The words of a function's name, as people type them into a search, and the function without
+    its name. Its documentation stays: a search finds a function by that more than by its code."""
+    chance = random.Random(0)
     pairs = []
     for document in read_corpus(folder, lambda *_: None):
-        for mark in ('"""', "'''"):
-            start, _, rest = document.text.partition(mark)
-            doc, closed, end = rest.partition(mark)
-            line = next((line.strip() for line in doc.splitlines() if line.strip()), "")
-            if closed and len(line.split()) >= 3 and end.strip():
-                pairs.append(TrainingPair(anchor=line, positive=start + end, document=document.id))
-                break
+        found = re.search(r"def\s+(\w+)", document.text)
+        name = found[1] if found else ""
+        asked = [word.lower() for word in _NAME_PARTS.findall(name)]
+        if len(asked) < 2:
+            continue
+        form = chance.choice(("python {}", "{} python", "how to {} in python"))
+        pairs.append(
+            TrainingPair(
+                anchor=form.format(" ".join(asked)),
+                positive=re.sub(rf"\b{name}\b", "f", document.text),
+                document=document.id,
+            )
+        )
     return pairs
 
 
