@@ -72,6 +72,14 @@ FreezeLayers = Annotated[
 NewTerms = Annotated[
     int, typer.Option(metavar="N", help="Give tokens to N terms of the texts at most.")
 ]
+BaseShare = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="The part of the base that stays in the weights: 0, or 0.5 with --from-collection.",
+        show_default=False,
+    ),
+]
 FrozenShare = Annotated[
     float, typer.Option(metavar="X", help="The share of steps in which new tokens learn alone.")
 ]

@@ -13,6 +13,7 @@ import typer
 
 from embedsearch.cli.encoder_options import (
     Base,
+    BaseShare,
     BatchSize,
     BatchTokens,
     Cached,
@@ -165,6 +166,7 @@ def encoder(
     freeze_layers: FreezeLayers = Defaults.freeze_layers,
     new_terms: NewTerms = Defaults.new_terms,
     frozen_share: FrozenShare = Defaults.frozen_share,
+    base_share: BaseShare = Defaults.base_share,
     held_out: HeldOut = Defaults.held_out,
     evaluations: Evaluations = Defaults.evaluations,
     patience: Patience = Defaults.patience,
@@ -203,6 +205,7 @@ def encoder(
             freeze_layers=freeze_layers,
             new_terms=new_terms,
             frozen_share=frozen_share,
+            base_share=base_share,
             held_out=held_out,
             evaluations=evaluations,
             patience=patience,

@@ -23,6 +23,7 @@ from embedsearch.store.database import DATABASE_NAME, open_database, plain_error
 from embedsearch.store.documents import count
 from embedsearch.store.generations import current_generation, deletions_after
 from embedsearch.store.settings import active_model
+from embedsearch.store.shadow import leftover_bytes, shadow_folder
 from embedsearch.store.vectors import UNIT_TOLERANCE, read_embeddings
 from embedsearch.types import Encoder
 
@@ -238,6 +239,16 @@ def _index_file(db: Database, folder: Path) -> str:
     return f"{found}; {reason}" if reason else found
 
 
+def _shadow(_db: Database, folder: Path) -> str:
+    left = leftover_bytes(folder)
+    shadow = shadow_folder(folder)
+    if left is None:
+        return "a model is on trial" if shadow.is_dir() else "none"
+    raise _UnhealthyError(
+        f"{shadow} ({left / 1e6:,.1f} MB) is left of a model's trial that was killed"
+    )
+
+
 def _model_check(wanted: str | Path | Encoder | None) -> tuple[str, _Look, str]:
     def look(db: Database, _folder: Path) -> str:
         model = active_model(db)
@@ -255,4 +266,5 @@ _CHECKS: tuple[tuple[str, _Look, str], ...] = (
     ("keyword index", _keywords, "run `embedsearch vacuum`: it writes the keyword index anew"),
     ("vectors", _vectors, "run `embedsearch reindex`"),
     ("index file", _index_file, _REBUILD),
+    ("trial", _shadow, "delete that folder: all that is in it are copies"),
 )

@@ -1,8 +1,7 @@
-"""Writing a static model as a folder of sentence-transformers, all of it or nothing."""
+"""Writing a static model that was distilled, all of it or nothing."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from embedsearch.encoder.token_rows import Vocabulary
 from embedsearch.errors import InputError, StorageError
+from embedsearch.tuning.static_folder import fill_static_folder, write_json
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 CONFIG_NAME = "static_config.json"
-_MODULES = (("0", "", "StaticEmbedding"), ("1", "1_Normalize", "Normalize"))
 
 
 def check_new(folder: Path) -> None:
@@ -41,7 +40,12 @@ def write_static(
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            _fill(draft, vocabulary, tokens, config)
+            fill_static_folder(
+                draft,
+                tokens,
+                lambda home: vocabulary.backend.save(str(home / "tokenizer.json")),
+            )
+            write_json(draft / CONFIG_NAME, dict(config))
             draft.chmod(0o755)
             draft.replace(folder)
         finally:
@@ -49,27 +53,3 @@ def write_static(
     except OSError as error:
         raise StorageError(f"cannot write the model {folder}: {error.strerror}") from None
     return folder
-
-
-def _fill(
-    draft: Path, vocabulary: Vocabulary, tokens: NDArray[np.float32], config: Mapping[str, Any]
-) -> None:
-    from safetensors.numpy import save_file
-
-    modules = [
-        {"idx": i, "name": name, "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for i, (name, path, kind) in enumerate(_MODULES)
-    ]
-    (draft / "1_Normalize").mkdir()
-    save_file({"embedding.weight": tokens}, draft / "model.safetensors", {"format": "pt"})
-    vocabulary.backend.save(str(draft / "tokenizer.json"))
-    _write_json(draft / "modules.json", modules)
-    _write_json(
-        draft / "config_sentence_transformers.json",
-        {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
-    )
-    _write_json(draft / CONFIG_NAME, dict(config))
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from embedsearch.evaluation.search import (
 )
 from embedsearch.evaluation.significance import PairedComparison, compare_paired
 from embedsearch.store.database import DATABASE_NAME, copy_database
+from embedsearch.store.shadow import new_shadow
 from embedsearch.store.vectors import take_vectors
 from embedsearch.types import SILENT, Encoder, Mode, Progress
 
@@ -84,6 +84,7 @@ def try_model(
 
     Raises:
         InputError: none of the judged documents is in the collection.
+        LockedError: another model is on trial for this collection.
         NotFoundError, ModelError: as `evaluate_search` and `Collection.reindex`.
     """
     began = time.perf_counter()
@@ -146,11 +147,8 @@ def _check_documents(
 
 @contextmanager
 def _shadow(collection: Collection) -> Iterator[Path]:
-    """A copy of the collection's database in a folder beside it; a leftover is replaced."""
-    folder = collection.folder.with_name(f"{collection.folder.name}.shadow")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
+    """A copy of the collection's database in a folder beside it."""
+    with new_shadow(collection.folder) as folder:
         access = Access.open(collection.folder, read_only=True, create=False)
         try:
             with access.reading() as db:
@@ -158,8 +156,6 @@ def _shadow(collection: Collection) -> Iterator[Path]:
         finally:
             access.close()
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _promote(collection: Collection, encoder: Encoder, shadow: Path, progress: Progress) -> None:

@@ -8,16 +8,16 @@ StaticEmbedding of sentence-transformers, written as an ordinary model folder.
 
 from __future__ import annotations
 
-import json
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedsearch.errors import InputError, StorageError
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.text.words import word_tokenizer
-from embedsearch.word2vec.folder import replace_file
+from embedsearch.tuning.static_folder import fill_static_folder
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 WEIGHT = 1e-3
 """The `a` of the paper, which found 1e-3 to 1e-4 good."""
+EMBEDDING_FOLDER = "0_StaticEmbedding"
+"""In the folder of the word vectors, which have files of their own."""
 _SENTENCE_WORDS = 20
 """Of a typical sentence, to estimate what sentences have in common."""
-_EMBEDDING_FOLDER = "0_StaticEmbedding"
-_MODULES = (("StaticEmbedding", _EMBEDDING_FOLDER), ("Normalize", "1_Normalize"))
 
 
 def save_sentence_model(
@@ -80,29 +80,14 @@ def sif_vectors(vectors: Vectors, counts: NDArray[np.int64], weight: float) -> V
 
 
 def _write(folder: Path, tokenizer: Tokenizer, matrix: Vectors) -> None:
-    from safetensors.numpy import save_file
-
-    embedding = folder / _EMBEDDING_FOLDER
-    embedding.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(embedding)
-    replace_file(
-        embedding / "model.safetensors",
-        lambda partial: save_file({"embedding.weight": matrix}, partial, {"format": "pt"}),
-    )
-    modules = [
-        {
-            "idx": number,
-            "name": str(number),
-            "path": path,
-            "type": f"sentence_transformers.models.{kind}",
-        }
-        for number, (kind, path) in enumerate(_MODULES)
-    ]
-    (folder / _MODULES[1][1]).mkdir(exist_ok=True)
-    settings: dict[str, Any] = {"prompts": {}, "default_prompt_name": None}
-    for name, value in (("config_sentence_transformers", settings), ("modules", modules)):
-        content = json.dumps(value, indent=2)
-        replace_file(
-            folder / f"{name}.json",
-            lambda partial, content=content: partial.write_text(content, encoding="utf-8"),  # type: ignore[misc]
-        )
+    """Each file is whole or not there; the folder may hold the word vectors and a model before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        draft = Path(home)
+        fill_static_folder(draft, matrix, tokenizer.save, embedding_path=EMBEDDING_FOLDER)
+        for path in sorted(draft.rglob("*")):  # modules.json is the last
+            target = folder / path.relative_to(draft)
+            if path.is_dir():
+                target.mkdir(exist_ok=True)
+            else:
+                path.replace(target)

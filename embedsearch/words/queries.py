@@ -17,14 +17,14 @@ from embedsearch.word2vec.checkpoint import remove_checkpoint
 from embedsearch.word2vec.config import Word2VecConfig
 from embedsearch.word2vec.gold import Analogies, Similarity, rate_pairs, read_gold, solve_analogies
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
-from embedsearch.word2vec.sentence_model import save_sentence_model
+from embedsearch.word2vec.sentence_model import EMBEDDING_FOLDER, save_sentence_model
 from embedsearch.word2vec.text import read_sequences
 from embedsearch.word2vec.training import train_word2vec
 
 CONFIG = "config.json"
 CHECKPOINT = "checkpoint"
 _SIGNS = ("+", "-")
-_MODEL_TOKENIZER = Path("0_StaticEmbedding") / FILE_NAME
+_MODEL_TOKENIZER = Path(EMBEDDING_FOLDER) / FILE_NAME
 
 
 @dataclass(frozen=True, kw_only=True)

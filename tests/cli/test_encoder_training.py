@@ -80,6 +80,10 @@ def test_the_closed_loop(tmp_path, capsys, base, pairs, judged):
     assert status["model"] == str(base)
 
 
+def settings_of(model):
+    return json.loads((model / "training.json").read_text(encoding="utf-8"))["settings"]
+
+
 def test_pairs_from_the_collection(tmp_path, capsys, judged):
     db, out = tmp_path / "c.es", tmp_path / "out"
     arguments = ["--from-collection", "--out", out, "--db", db, "--mine", "0", *FEW_STEPS]
@@ -87,6 +91,10 @@ def test_pairs_from_the_collection(tmp_path, capsys, judged):
     assert code == 0
     assert found["pairs"]["found"]["title"] == len(WORDS)
     assert found["mining"] is None
+    assert settings_of(out)["base_share"] == 0.5
+    own = ["--from-collection", "--out", tmp_path / "own", *arguments[3:], "--base-share", "0"]
+    assert run(capsys, "train", "encoder", *own)[0] == 0
+    assert settings_of(tmp_path / "own")["base_share"] == 0.0
     main(["train", "encoder", *map(str, arguments)])
     assert "is there already" in capsys.readouterr().err
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.health import examine
 from embedsearch.store.database import DATABASE_NAME, open_database
+from embedsearch.store.shadow import new_shadow, shadow_folder
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
 from tests.support import database_bytes, write
 
 INSTALLATION = ["faiss", "hardware", "engine", "disk"]
-COLLECTION = ["database", "chunks", "keyword index", "vectors", "index file", "model"]
+COLLECTION = ["database", "chunks", "keyword index", "vectors", "index file", "trial", "model"]
 
 
 @pytest.fixture
@@ -144,6 +147,30 @@ def test_a_model_that_is_gone(tmp_path):
         found = {check.check: check for check in examine(collection.folder)}
     assert not found["model"].ok
     assert "gone" in found["model"].detail
+
+
+def test_what_a_killed_trial_left(collection):
+    assert look(collection)["trial"].detail == "none"
+    with new_shadow(collection.folder) as shadow:
+        (shadow / "vectors").write_bytes(b"x" * 1_200_000)
+        found = look(collection)["trial"]
+        assert (found.ok, found.detail) == (True, "a model is on trial")
+        copy = shutil.copytree(shadow, shadow.with_name("copy"))
+    assert not shadow.exists()
+    copy.rename(shadow)  # no process holds the lock in it
+    found = look(collection)["trial"]
+    assert not found.ok
+    assert str(shadow) in found.detail
+    assert "1.2 MB" in found.detail
+    shutil.rmtree(shadow)  # the remedy
+    assert wrong(collection) == []
+
+
+def test_looking_at_a_leftover_leaves_it_as_it_is(collection):
+    left = shadow_folder(collection.folder)
+    left.mkdir()
+    assert wrong(collection) == ["trial"]
+    assert list(left.iterdir()) == []
 
 
 def test_no_collection(tmp_path):

@@ -21,6 +21,7 @@ from embedsearch.encoder.training import (
 from embedsearch.encoder.training.checkpoint import Checkpoints
 from embedsearch.encoder.training.dataset import Row, make_dataset
 from embedsearch.encoder.training.examples import check_examples, check_leakage
+from embedsearch.encoder.training.freezing import prepare_mode
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import batch_loss, choose_loss, texts_of
 from embedsearch.errors import InputError, ModelError
@@ -248,6 +249,28 @@ def test_cached_gradients_are_those_of_the_whole_batch(embedder):
     found.model.zero_grad()
 
 
+def test_attention_in_steps_has_the_gradients_of_the_fused(tmp_path, base, embedder):
+    from embedsearch.encoder.torch_engine import load_model
+
+    data, fused = embedder
+    texts = list(range(len(data.texts)))
+    stepwise = replace(fused, model=load_model(base, "cpu"))
+    prepare_mode(stepwise.model, CONFIG, "cpu")
+    found = []
+    for each in (fused, stepwise):
+        each.embed(texts)[:, 0].sum().backward()
+        found.append({name: w.grad for name, w in each.model.named_parameters()})
+        each.model.zero_grad()
+    assert any("attention" in name for name in found[0])
+    for name, expected in found[0].items():
+        if expected is not None:
+            np.testing.assert_allclose(found[1][name], expected, atol=2e-5, err_msg=name)
+    configs = [each.model[0].auto_model.config for each in (fused, stepwise)]
+    assert [each._attn_implementation for each in configs] == ["sdpa", "eager"]
+    stepwise.model.save_pretrained(str(tmp_path), create_model_card=False)
+    assert "attn" not in (tmp_path / "config.json").read_text(encoding="utf-8")
+
+
 def weights(folder):
     from safetensors.numpy import load_file
 
@@ -334,6 +357,28 @@ def test_what_nothing_bettered_stays_the_base(tmp_path, base):
     report = train(PAIRS, config, base=base, output=tmp_path / "out")
     assert (report.best_step, report.after) == (0, report.before)
     assert report.fingerprint == SentenceEncoder.load(base).fingerprint
+
+
+@pytest.mark.parametrize("held_out", [0.0, 0.3])
+def test_a_share_of_the_base_stays(tmp_path, base, held_out):
+    config = replace(CONFIG, held_out=held_out)
+    train(PAIRS, config, base=base, output=tmp_path / "tuned")
+    mixed = replace(config, base_share=0.25)
+    report = train(PAIRS, mixed, base=base, output=tmp_path / "mixed")
+    tuned = weights(tmp_path / "tuned")
+    assert report.best_step == report.steps
+    for name, tensor in weights(tmp_path / "mixed").items():
+        expected = 0.75 * tuned[name] + 0.25 * weights(base)[name]
+        np.testing.assert_allclose(tensor, expected, atol=1e-6)
+
+
+def test_an_interrupted_training_keeps_the_same_share_of_the_base(tmp_path, base):
+    config = replace(CONFIG, held_out=0.2, evaluations=2, base_share=0.5)
+    whole = train(PAIRS, config, base=base, output=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(PAIRS, config, base=base, output=tmp_path / "parts", progress=Stops(4))
+    parts = train(PAIRS, config, base=base, output=tmp_path / "parts")
+    assert (parts.after, parts.fingerprint) == (whole.after, whole.fingerprint)
 
 
 def test_training_stops_when_it_gets_no_better(tmp_path, base):
@@ -493,6 +538,7 @@ def test_more_dimensions_than_there_are(tmp_path, base):
         {"loss": "softmax"},
         {"precision": "int8"},
         {"held_out": 1.0},
+        {"base_share": 1.0},
         {"matryoshka_dims": (0,)},
         {"max_tokens": 2},
         {"seed": -1},

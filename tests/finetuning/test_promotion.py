@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from embedsearch.collection.collection import Collection
-from embedsearch.errors import FingerprintError, InputError, NotFoundError
+from embedsearch.errors import FingerprintError, InputError, LockedError, NotFoundError
 from embedsearch.evaluation.significance import compare_paired
 from embedsearch.finetuning.promotion import PromotionConfig, judge, try_model
 from embedsearch.store.database import open_database
+from embedsearch.store.shadow import LOCK_NAME, new_shadow
 from embedsearch.types import Document
 from tests.fake_encoder import FakeEncoder
 from tests.support import CountingEncoder, write
@@ -227,3 +228,17 @@ def test_a_trial_that_fails_leaves_no_shadow(tmp_path, judged):
             try_model(collection, Broken(), judged)
         assert collection.status() == before
     assert not (tmp_path / "c.shadow").exists()
+
+
+def test_one_trial_at_a_time_and_a_leftover_is_replaced(tmp_path, judged):
+    left = tmp_path / "c.shadow"
+    (left / "index").mkdir(parents=True)
+    (left / "index.db").write_text("what a kill left")
+    with opened(tmp_path, Deaf()) as collection:
+        with new_shadow(collection.folder) as shadow:
+            assert [path.name for path in shadow.iterdir()] == [LOCK_NAME]
+            with pytest.raises(LockedError, match="another model is on trial"):
+                try_model(collection, FakeEncoder(seed=1), judged)
+        assert not left.exists()
+        assert not try_model(collection, FakeEncoder(seed=1), judged).promoted
+    assert not left.exists()

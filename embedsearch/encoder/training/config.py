@@ -30,7 +30,9 @@ class EncoderTrainingConfig:
     alone. `freeze_layers` and `freeze_embeddings` keep
     the lowest layers as they are. `dropout` is the
     model's own, in force or not: without it training is faster, and as good on few epochs.
-    `max_tokens` cuts texts in training, None where the model does.
+    `max_tokens` cuts texts in training, None where the model does. Of the weights that are measured
+    and written, `base_share` is the base's and the rest was trained (see `mixing`); None is 0, or
+    what `improve_encoder` holds right for the examples.
 
     `held_out` of the examples are kept from training and measured `evaluations` times an epoch; the
     best state becomes the model, and training stops after `patience` measurements without a better
@@ -59,6 +61,7 @@ class EncoderTrainingConfig:
     freeze_layers: int = 0
     new_terms: int = 0
     frozen_share: float = 0.1
+    base_share: float | None = None
     held_out: float = 0.1
     evaluations: int = 1
     patience: int = 0
@@ -75,9 +78,9 @@ class EncoderTrainingConfig:
             self._check_number(name, above=0.0)
         for name in ("weight_decay", "triplet_margin", "checkpoint_seconds", "gist_margin"):
             self._check_number(name, least=0.0)
-        for name in ("warmup", "frozen_share", "held_out"):
+        for name in ("warmup", "frozen_share", "base_share", "held_out"):
             value = getattr(self, name)
-            if not 0 <= value < 1:
+            if value is not None and not 0 <= value < 1:
                 raise InputError(f"{name} must be from 0 to below 1, not {value!r}")
         if self.max_tokens is not None and self.max_tokens < _LEAST_TOKENS:
             raise InputError(f"max_tokens must be at least {_LEAST_TOKENS}, not {self.max_tokens}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from embedsearch.encoder.torch_engine import quiet
 from embedsearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,10 +50,14 @@ def _layers(network: Any) -> list[Any]:
     return list(max(lists, key=len, default=[]))
 
 
-def prepare_mode(model: Any, config: EncoderTrainingConfig) -> None:
+def prepare_mode(model: Any, config: EncoderTrainingConfig, device: str) -> None:
     """Training mode where there is to be dropout; without, the layers alone are told so, which
     otherwise would not compute their activations again for checkpointed gradients."""
     model.train(config.dropout)
+    if device == "cpu":
+        # the gradients of torch's fused attention take longer there than those of its steps
+        with quiet():  # about a model that knows no other
+            model[0].auto_model.set_attn_implementation("eager")
     if config.gradient_checkpointing:
         network = model[0].auto_model
         # the older name warns in the releases that have the newer one

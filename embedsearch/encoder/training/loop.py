@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.encoder.training.checkpoint import Measured
 from embedsearch.encoder.training.losses import batch_loss, texts_of
+from embedsearch.encoder.training.mixing import mixed
 from embedsearch.errors import ModelError
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _epoch(data: Dataset, config: EncoderTrainingConfig, number: int) -> list[li
 
 @dataclass(kw_only=True)
 class Fit:
-    """A training under way. `guide` has vectors of all texts for the loss `gist`."""
+    """A training under way. `guide` has vectors of all texts for the loss `gist`; `base` has the
+    weights before, where a share of them stays."""
 
     embedder: TextEmbedder
     plan: Plan
@@ -77,6 +79,7 @@ class Fit:
     scaler: Any
     schedule: Unfreezing
     judge: Judge | None
+    base: Mapping[str, torch.Tensor]
     checkpoints: Checkpoints
     state: State
     progress: Progress
@@ -175,12 +178,13 @@ class Fit:
         """Measures the held-out examples; the best state's weights are kept."""
         if self.judge is None:
             return
-        metric = self.judge.measure()
-        state = self.state
+        state, model = self.state, self.embedder.model
         loss = self._mean_loss() if state.loss_count else None
-        if state.best is None or metric > state.best:
-            state.best_step = state.step
-            self.checkpoints.save_best(weights_of(self.embedder.model))
+        with mixed(model, self.base, self.plan.config.base_share or 0.0):
+            metric = self.judge.measure()
+            if state.best is None or metric > state.best:
+                state.best_step = state.step
+                self.checkpoints.save_best(weights_of(model))
         state.measured.append(Measured(step=state.step, loss=loss, metric=metric))
         state.loss_sum, state.loss_count = 0.0, 0
         told = "" if loss is None else f"loss {loss:.4f}, "

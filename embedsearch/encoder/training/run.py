@@ -23,6 +23,7 @@ from embedsearch.encoder.training.examples import check_examples
 from embedsearch.encoder.training.freezing import freeze, prepare_mode
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import choose_loss
+from embedsearch.encoder.training.mixing import mix_in
 from embedsearch.encoder.training.report import TrainingReport, report_of
 from embedsearch.encoder.training.vocabulary import extend_base
 from embedsearch.errors import InputError, ModelError, StorageError
@@ -132,7 +133,7 @@ def _prepare(
     """Everything in place for the first step, or for the one after the state that was saved."""
     import torch
 
-    from embedsearch.encoder.training.loop import Fit, Judge, Plan
+    from embedsearch.encoder.training.loop import Fit, Judge, Plan, weights_of
     from embedsearch.tuning.schedule import Unfreezing
 
     plan = Plan.of(data, config)
@@ -141,12 +142,13 @@ def _prepare(
     where = training_device(device)
     model, new_ids = _load(folder, data, config, where, progress)
     embedder = _embedder(model, data, config, where)
-    prepare_mode(model, config)
+    prepare_mode(model, config, where)
     optimizer = torch.optim.AdamW(
         freeze(model, config), weight_decay=config.weight_decay, fused=where != "mps"
     )
     # before a state is restored: it keeps the old rows as they are in the base
     schedule = Unfreezing(model[0].auto_model, _schedule(config, plan.steps, new_ids), new_ids)
+    kept = weights_of(model) if config.base_share else {}
     fit = Fit(
         embedder=embedder,
         plan=plan,
@@ -155,6 +157,7 @@ def _prepare(
         optimizer=optimizer,
         scaler=torch.amp.GradScaler("cuda", enabled=embedder.precision == "float16"),
         schedule=schedule,
+        base=kept,
         judge=Judge(held_out=judged, embedder=_embedder(model, judged.data, config, where))
         if judged
         else None,
@@ -247,6 +250,8 @@ def _write(fit: Fit, target: Path) -> ModelFolder:
     best = fit.checkpoints.best() if fit.judge else None
     if best is not None:
         model.load_state_dict(best)
+    else:
+        mix_in(model, fit.base, fit.plan.config.base_share or 0.0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
