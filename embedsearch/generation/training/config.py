@@ -17,8 +17,8 @@ class LMTrainingConfig:
     """How a language model learns to give responses to prompts.
 
     Examples are packed into rows of `max_tokens`, `rows_per_step` of which make a step of the
-    optimizer (AdamW). The loss is that of the responses; with `prompt_weight` the tokens of prompts
-    count too, by this weight, which helps a new model that has yet to learn the language. The
+    optimizer (AdamW); no more than `max_tokens` go through the model at a time. The loss is that of
+    the responses; with `prompt_weight` the tokens of prompts count too, by this weight. The
     learning rate rises over `warmup_steps`, then falls to 0. `lora` trains low-rank updates of
     every linear layer, of `lora_rank` and scaled by `lora_alpha` over the rank (Hu et al., "LoRA",
     2021), which are merged into the weights at the end; `full` trains all weights, with
@@ -74,7 +74,11 @@ class LMTrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureConfig:
-    """A new model, of Llama's architecture with tied embeddings; `context` is its `max_tokens`."""
+    """A new model, of Qwen3's architecture with tied embeddings; `context` is its `max_tokens`.
+
+    That is Llama's with normed queries and keys (Henry et al., "Query-Key Normalization", 2020),
+    with which a small model learns sooner where to look.
+    """
 
     hidden_size: int = 256
     layers: int = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -32,6 +33,14 @@ class Start:
     templated: bool
     end: int | None
     new_ids: tuple[int, ...] = ()
+
+    def digest(self) -> str:
+        """What tells this beginning from others: the settings and all weights of the model."""
+        found = hashlib.sha256(self.model.config.to_json_string().encode())
+        for name, weight in self.model.named_parameters():
+            found.update(name.encode())
+            found.update(weight.detach().cpu().contiguous().numpy())
+        return found.hexdigest()
 
 
 def start_from(base: str | Path, new_tokens: Sequence[str] = ()) -> Start:
@@ -79,12 +88,14 @@ def start_anew(
         )
     transformers: Any = import_module("transformers")
     torch.manual_seed(seed)
-    settings = transformers.LlamaConfig(
+    settings = transformers.Qwen3Config(
         vocab_size=tokenizer.vocab_size,
         hidden_size=architecture.hidden_size,
-        intermediate_size=architecture.hidden_size * 3,
+        intermediate_size=architecture.hidden_size * 2,
         num_hidden_layers=architecture.layers,
         num_attention_heads=architecture.heads,
+        num_key_value_heads=architecture.heads,
+        head_dim=architecture.hidden_size // architecture.heads,
         max_position_embeddings=architecture.context,
         tie_word_embeddings=True,
         initializer_range=architecture.hidden_size**-0.5,
@@ -93,7 +104,7 @@ def start_anew(
         pad_token_id=None,
     )
     return Start(
-        model=transformers.LlamaForCausalLM(settings),
+        model=transformers.Qwen3ForCausalLM(settings),
         tokenizer=tokenizer.with_chat_template(chat_template or CHAT_TEMPLATE),
         templated=True,
         end=end,
