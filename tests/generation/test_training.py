@@ -266,6 +266,17 @@ def test_a_new_model(tmp_path):
     assert [one.text for one in said] == [pair.response for pair in pairs]
 
 
+def test_heads_of_a_new_model():
+    tokenizer = Tokenizer.train(["abc"] * 3, kind="byte-bpe", vocab_size=260)
+
+    def widths(**settings):
+        model = start_anew(tokenizer, ArchitectureConfig(layers=1, context=64, **settings)).model
+        return model.config.head_dim, tuple(model.model.layers[0].self_attn.q_proj.weight.shape)
+
+    assert widths(hidden_size=32, heads=2) == (16, (32, 32))
+    assert widths(hidden_size=30, heads=4, head_dim=8) == (8, (32, 30))
+
+
 def test_what_cannot_be_trained(folder, tmp_path):
     start = start_from(folder)
     (tmp_path / "full").mkdir()
@@ -301,6 +312,8 @@ def test_settings_that_cannot_be(wrong):
         LMTrainingConfig(**wrong)
     with pytest.raises(InputError, match="heads"):
         ArchitectureConfig(hidden_size=30, heads=4)
+    with pytest.raises(InputError, match="head_dim must be even, not 7"):
+        ArchitectureConfig(head_dim=7)
 
 
 def lines(path, *texts):

@@ -95,7 +95,7 @@ def start_anew(
         num_hidden_layers=architecture.layers,
         num_attention_heads=architecture.heads,
         num_key_value_heads=architecture.heads,
-        head_dim=architecture.hidden_size // architecture.heads,
+        head_dim=architecture.head_dim or architecture.hidden_size // architecture.heads,
         max_position_embeddings=architecture.context,
         tie_word_embeddings=True,
         initializer_range=architecture.hidden_size**-0.5,

@@ -165,9 +165,9 @@ class Trainer:
         learned = sum(example.learned for example in examples)
         total = 0.0
         optimizer.zero_grad(set_to_none=True)
-        for group in side_by_side(examples, self.config.max_tokens):
+        for some in side_by_side(examples, self.config.max_tokens):
             with self._precision():
-                loss, of_prompts = group_loss(self.model, group, self.config.prompt_weight)
+                loss, of_prompts = group_loss(self.model, some, self.config.prompt_weight)
             ((loss + of_prompts) / learned).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         if not total < float("inf"):
