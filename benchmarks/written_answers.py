@@ -183,7 +183,7 @@ def _judged(fact: Fact, answer: Answer) -> dict[str, int]:
 
 def _options() -> argparse.Namespace:
     options = parser(__doc__ or "")
-    options.add_argument("--pairs", type=int, default=80_000)
+    options.add_argument("--pairs", type=int, default=45_000)
     options.add_argument("--epochs", type=int, default=1)
     options.add_argument("--rows", type=int, default=1, help=f"rows of {ROW} tokens a step")
     options.add_argument("--vocab-size", type=int, default=1200)

@@ -85,6 +85,6 @@ def test_facts_that_were_never_seen_are_answered_with_their_source(tmp_path, fac
             for citation in answer.citations:
                 text = collection.get(citation.document_id).text
                 assert text[citation.start : citation.end] == citation.text
-    # so little training reads well and cites poorly; one value of hundreds would be luck
-    assert read >= 0.6 * QUESTIONS
+    # so little training reads well and cites poorly
+    assert read >= 0.9 * QUESTIONS
     assert right >= 0.3 * QUESTIONS

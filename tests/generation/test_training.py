@@ -277,6 +277,15 @@ def test_heads_of_a_new_model():
     assert widths(hidden_size=30, heads=4, head_dim=8) == (8, (32, 30))
 
 
+def test_attention_of_a_new_model_passes_on_what_it_looks_at():
+    tokenizer = Tokenizer.train(["abc"] * 3, kind="byte-bpe", vocab_size=260)
+    model = start_anew(tokenizer, ArchitectureConfig(layers=1, hidden_size=64, heads=2)).model
+    attention = model.model.layers[0].self_attn
+    passed = attention.o_proj.weight @ attention.v_proj.weight
+    others = passed[~torch.eye(64, dtype=torch.bool)]
+    assert passed.diagonal().mean() > 0.5 > 10 * abs(others.mean())
+
+
 def test_what_cannot_be_trained(folder, tmp_path):
     start = start_from(folder)
     (tmp_path / "full").mkdir()
