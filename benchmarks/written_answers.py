@@ -4,8 +4,10 @@ seen, from a collection, by `ask`. Is the answer right, and is the right passage
 
 The world of facts is invented (facts.py). What is asked about is in no pair that is learned from.
 The prompts are those that `ask` makes; the model's own chat template leaves the instructions out,
-which are the same every time. A search mostly finds the right passage first; `in_any_order` tells
-how often the response is exact when the passages are shuffled.
+which are the same every time, and what marks a source is a token. A search mostly finds the right
+passage first; `in_any_order` tells how often the response is exact when the passages are shuffled.
+
+Settings are chosen by `--developing`, which asks about a world of its own.
 """
 
 from __future__ import annotations
@@ -39,8 +41,16 @@ TEMPLATE = (
     "{% endif %}{% endfor %}{{ '\\nAnswer: ' }}"
 )
 PASSAGES = 2
-LEARNED, ASKED = 1, 2
-"""Seeds of the pairs that are learned from and of the world that is asked about."""
+MARKS = [
+    "</source>",
+    *(f'<source id="{number}">' for number in range(1, PASSAGES + 1)),
+    *(f"[{number}]" for number in range(1, PASSAGES + 1)),
+]
+ROW = 768
+"""Tokens."""
+LEARNED, ASKED, DEVELOPED = 1, 2, 3
+"""Seeds of the pairs that are learned from, of the world that is asked about, and of the one that
+settings are chosen by."""
 UNKNOWN = 40
 """Facts of that world that stand in no document, and are asked about as well."""
 WRITING = GenerationConfig(max_new_tokens=32)
@@ -68,8 +78,9 @@ def main() -> int:
         folder = options.model or options.keep or Path(home, "model")
         trained = None if options.model else train(folder, options)
         lm = CausalLM.load(folder, dtype="float32")
-        found = ask_all(lm, Path(home, "facts.es"), options.questions)
-        found["in_any_order"] = in_any_order(lm, options.questions)
+        asked = DEVELOPED if options.developing else ASKED
+        found = ask_all(lm, Path(home, "facts.es"), asked, options.questions)
+        found["in_any_order"] = in_any_order(lm, asked, options.questions)
     results: dict[str, Any] = {"answers": found}
     if trained:
         results["training"] = {
@@ -90,31 +101,37 @@ def main() -> int:
 
 def train(folder: Path, options: argparse.Namespace) -> LMTrainingReport:
     """A new model that learned from pairs without the facts that are asked about."""
-    held_out = frozenset(world(ASKED))
+    held_out = frozenset(world(ASKED) + world(DEVELOPED))
     with tempfile.TemporaryDirectory() as home:
         file = Path(home, "pairs.jsonl")
         write_pairs(file, LEARNED, options.pairs, passages=PASSAGES, without=held_out)
         learned = read_pairs([file]).pairs
     texts = (f"{pair.prompt[-1]['content']}\n{pair.response}" for pair in learned[:5000])  # type: ignore[index]
     tokenizer = Tokenizer.train(texts, kind="byte-bpe", vocab_size=options.vocab_size)
+    tokenizer = tokenizer.with_tokens(MARKS)
     architecture = ArchitectureConfig(
-        hidden_size=options.hidden_size, layers=options.layers, heads=options.heads, context=512
+        hidden_size=options.hidden_size,
+        layers=options.layers,
+        heads=options.heads,
+        head_dim=options.head_dim,
+        context=ROW,
     )
     config = LMTrainingConfig(
         epochs=options.epochs,
-        max_tokens=512,
+        max_tokens=ROW,
         rows_per_step=options.rows,
         learning_rate=options.learning_rate,
         warmup_steps=60,
-        checkpoint_steps=1000,
+        checkpoint_steps=2000,
+        seed=options.seed,
     )
-    start = start_anew(tokenizer, architecture, chat_template=TEMPLATE)
+    start = start_anew(tokenizer, architecture, seed=options.seed, chat_template=TEMPLATE)
     return train_lm(learned, config, start=start, output=folder, progress=Told())
 
 
-def ask_all(lm: CausalLM, db: Path, count: int) -> dict[str, float]:
+def ask_all(lm: CausalLM, db: Path, seed: int, count: int) -> dict[str, float]:
     """Parts of the questions about facts of a collection, and about facts that are not there."""
-    facts = world(ASKED)
+    facts = world(seed)
     known, unknown = facts[UNKNOWN:], facts[:UNKNOWN]
     tally: Counter[str] = Counter()
     with Collection.open(db) as collection:
@@ -129,9 +146,9 @@ def ask_all(lm: CausalLM, db: Path, count: int) -> dict[str, float]:
     }
 
 
-def in_any_order(lm: CausalLM, count: int) -> float:
+def in_any_order(lm: CausalLM, seed: int, count: int) -> float:
     """How many held-out questions get the response wanted, the right passage at any place."""
-    asked = held_out(ASKED, count, passages=PASSAGES)
+    asked = held_out(seed, count, passages=PASSAGES)
     written = lm.generate([prompt for prompt, _ in asked], WRITING)
     return sum(w.text.strip() == r for w, (_, r) in zip(written, asked, strict=True)) / count
 
@@ -166,15 +183,20 @@ def _judged(fact: Fact, answer: Answer) -> dict[str, int]:
 
 def _options() -> argparse.Namespace:
     options = parser(__doc__ or "")
-    options.add_argument("--pairs", type=int, default=48_000)
+    options.add_argument("--pairs", type=int, default=45_000)
     options.add_argument("--epochs", type=int, default=1)
-    options.add_argument("--rows", type=int, default=4, help="rows of 512 tokens a step")
+    options.add_argument("--rows", type=int, default=1, help=f"rows of {ROW} tokens a step")
     options.add_argument("--vocab-size", type=int, default=1200)
     options.add_argument("--hidden-size", type=int, default=128)
     options.add_argument("--layers", type=int, default=3)
     options.add_argument("--heads", type=int, default=4)
+    options.add_argument("--head-dim", type=int, default=64)
     options.add_argument("--learning-rate", type=float, default=2.5e-3)
+    options.add_argument("--seed", type=int, default=0)
     options.add_argument("--questions", type=int, default=200)
+    options.add_argument(
+        "--developing", action="store_true", help="ask about another world, to choose settings"
+    )
     options.add_argument("--model", type=Path, metavar="DIR", help="one that was trained before")
     options.add_argument("--keep", type=Path, metavar="DIR", help="write the model here")
     return options.parse_args()

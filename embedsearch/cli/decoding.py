@@ -9,6 +9,7 @@ import typer
 
 from embedsearch.errors import InputError
 from embedsearch.generation.config import GenerationConfig
+from embedsearch.generation.server import DEFAULT_CONTEXT
 
 Llm = Annotated[
     str | None,
@@ -27,7 +28,9 @@ LlmModel = Annotated[
 LlmContext = Annotated[
     int | None,
     typer.Option(
-        "--llm-context", metavar="N", help="Tokens that a server's model has room for; 4096."
+        "--llm-context",
+        metavar="N",
+        help=f"Tokens that a server's model has room for; what it tells, else {DEFAULT_CONTEXT}.",
     ),
 ]
 LlmTokenizer = Annotated[
@@ -39,7 +42,11 @@ LlmTokenizer = Annotated[
     ),
 ]
 MaxNewTokens = Annotated[
-    int | None, typer.Option(metavar="N", help="Tokens that are generated at most; 256.")
+    int | None,
+    typer.Option(
+        metavar="N",
+        help=f"Tokens that are generated at most; {GenerationConfig.max_new_tokens}.",
+    ),
 ]
 Temperature = Annotated[
     float | None,

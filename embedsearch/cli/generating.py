@@ -28,7 +28,7 @@ from embedsearch.cli.terminal import TerminalProgress, plain, plain_lines
 from embedsearch.errors import InputError
 from embedsearch.generation import CausalLM, Generation, GenerationConfig
 from embedsearch.generation.interface import Prompt
-from embedsearch.generation.tracing import Beam, Candidate, Step, trace_json
+from embedsearch.generation.tracing import CANDIDATES, Beam, Candidate, Step, trace_json
 
 BAR = 24
 
@@ -54,7 +54,7 @@ def generate(
     ] = False,
     candidates: Annotated[
         int, typer.Option(metavar="N", help="How many tokens are shown at each step.")
-    ] = 5,
+    ] = CANDIDATES,
     max_new_tokens: MaxNewTokens = None,
     temperature: Temperature = None,
     top_k: TopK = None,

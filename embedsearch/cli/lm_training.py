@@ -91,6 +91,9 @@ def lm(
     heads: Annotated[
         int, typer.Option(metavar="N", help="Of a new model.")
     ] = ArchitectureConfig.heads,
+    head_dim: Annotated[
+        int, typer.Option(metavar="N", help="Of a new model; 0: its hidden size over its heads.")
+    ] = ArchitectureConfig.head_dim,
     context: Annotated[
         int, typer.Option(metavar="N", help="Tokens that a new model has room for.")
     ] = ArchitectureConfig.context,
@@ -127,7 +130,11 @@ def lm(
         seed=seed,
     )
     architecture = ArchitectureConfig(
-        hidden_size=hidden_size, layers=layers, heads=heads, context=context
+        hidden_size=hidden_size,
+        layers=layers,
+        heads=heads,
+        head_dim=head_dim,
+        context=context,
     )
     found = read_pairs(pairs)
     with TerminalProgress() as progress:

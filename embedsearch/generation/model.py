@@ -15,7 +15,7 @@ from embedsearch.generation.interface import Generation, Prompt, Stream
 from embedsearch.generation.loading import Dtype, load_weights
 from embedsearch.generation.prompts import PromptEncoder
 from embedsearch.generation.text import TextStream
-from embedsearch.generation.tracing import BeamWatch, StepWatch, Trace
+from embedsearch.generation.tracing import CANDIDATES, BeamWatch, StepWatch, Trace
 from embedsearch.text.tokenizer import Tokenizer
 
 
@@ -123,7 +123,11 @@ class CausalLM:
         return Stream(self._pieces(encoded, config))
 
     def trace(
-        self, prompt: Prompt, config: GenerationConfig | None = None, *, candidates: int = 10
+        self,
+        prompt: Prompt,
+        config: GenerationConfig | None = None,
+        *,
+        candidates: int = CANDIDATES,
     ) -> Trace:
         """`generate` for one prompt, with what could have been: the likeliest `candidates` of each
         step, and how the settings reshape their probabilities; or the beams as they branch.

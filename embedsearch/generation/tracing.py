@@ -14,6 +14,9 @@ from embedsearch.text.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import torch
 
+CANDIDATES = 5
+"""Tokens of each step that are told, unless asked otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:

@@ -22,8 +22,13 @@ from embedsearch.generation.training import (
     start_from,
     train_lm,
 )
-from embedsearch.generation.training.rows import Example, encode_pairs, pack_rows
-from embedsearch.generation.training.trainer import row_loss
+from embedsearch.generation.training.rows import (
+    Example,
+    encode_pairs,
+    pack_rows,
+    side_by_side,
+)
+from embedsearch.generation.training.trainer import group_loss
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import SILENT
 from tests.generation.tiny import END, make_tiny_lm
@@ -68,9 +73,9 @@ def test_it_learns_and_is_loaded(folder, tmp_path):
     assert len(AutoTokenizer.from_pretrained(tmp_path / "out")) > 256
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.25])
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
 def test_the_loss_is_that_of_the_responses(folder, weight):
-    """A packed row gives what transformers gives for each example, prompts masked; or weighed."""
+    """A group gives what transformers gives for each example, prompts masked; or weighed."""
     model = start_from(folder).model
     examples = [
         Example(ids=tuple(range(10, 10 + length)), answer=answer)
@@ -85,7 +90,7 @@ def test_the_loss_is_that_of_the_responses(folder, weight):
             whole += float(model(input_ids=ids, labels=ids).loss) * (len(example.ids) - 1)
         expected += float(out.loss) * example.learned
     with torch.no_grad():
-        loss, of_prompts = row_loss(model, examples, weight)
+        loss, of_prompts = group_loss(model, examples, weight)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     assert float(of_prompts) == pytest.approx(weight * (whole - expected), rel=1e-5)
 
@@ -101,6 +106,17 @@ def test_rows_hold_every_example_once(sizes, most, seed):
     assert all(0 < sum(len(example.ids) for example in row) <= most for row in rows)
     assert pack_rows(examples, most, seed) == rows
     assert len(rows) <= 2 * -(-sum(sizes) // most) + 1
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=60), st.integers(20, 90))
+def test_groups_hold_every_example_once(sizes, most):
+    examples = [Example(ids=(number,) * size, answer=0) for number, size in enumerate(sizes)]
+    groups = side_by_side(examples, most)
+    held = [example for group in groups for example in group]
+    assert sorted(held, key=lambda each: each.ids) == sorted(examples, key=lambda each: each.ids)
+    assert all(len(group) * max(len(one.ids) for one in group) <= most for group in groups)
+    lengths = [len(example.ids) for example in held]
+    assert lengths == sorted(lengths, reverse=True)
 
 
 def test_pairs_as_tokens(folder):
@@ -168,19 +184,24 @@ def test_an_interrupted_training_goes_on(folder, tmp_path, method, monkeypatch):
     assert not (tmp_path / "parts" / "checkpoint").exists()
 
 
-def test_a_checkpoint_of_another_run_counts_as_none(folder, tmp_path):
+@pytest.mark.parametrize("other", ["pairs", "weights"])
+def test_a_checkpoint_of_another_run_counts_as_none(folder, tmp_path, other):
+    """Of other pairs, or of a base that is the same but for its weights."""
     config = LMTrainingConfig(epochs=2, max_tokens=64, rows_per_step=1)
-    for pairs, steps in ((PAIRS, 2), (PAIRS[:2], None)):
-        progress = Interrupts(steps) if steps else SILENT
-        try:
-            train_lm(pairs, config, start=start_from(folder), output=tmp_path, device="cpu",
-                     progress=progress)  # fmt: skip
-        except KeyboardInterrupt:
-            assert steps
-    alone = train_lm(
-        PAIRS[:2], config, start=start_from(folder), output=tmp_path / "new", device="cpu"
-    )
-    told = json.loads((tmp_path / "training.json").read_text(encoding="utf-8"))
+    base = folder if other == "pairs" else make_tiny_lm(tmp_path / "base", seed=1)
+    pairs = PAIRS[:2] if other == "pairs" else PAIRS
+
+    def train(name, pairs, base, progress=SILENT):
+        return train_lm(
+            pairs, config, start=start_from(base), output=tmp_path / name, device="cpu",
+            progress=progress,
+        )  # fmt: skip
+
+    with pytest.raises(KeyboardInterrupt):
+        train("out", PAIRS, folder, Interrupts(2))
+    again, alone = train("out", pairs, base), train("alone", pairs, base)
+    assert again.losses == pytest.approx(alone.losses)
+    told = json.loads((tmp_path / "out/training.json").read_text(encoding="utf-8"))
     assert told["losses"] == pytest.approx(alone.losses)
 
 
@@ -245,6 +266,26 @@ def test_a_new_model(tmp_path):
     assert [one.text for one in said] == [pair.response for pair in pairs]
 
 
+def test_heads_of_a_new_model():
+    tokenizer = Tokenizer.train(["abc"] * 3, kind="byte-bpe", vocab_size=260)
+
+    def widths(**settings):
+        model = start_anew(tokenizer, ArchitectureConfig(layers=1, context=64, **settings)).model
+        return model.config.head_dim, tuple(model.model.layers[0].self_attn.q_proj.weight.shape)
+
+    assert widths(hidden_size=32, heads=2) == (16, (32, 32))
+    assert widths(hidden_size=30, heads=4, head_dim=8) == (8, (32, 30))
+
+
+def test_attention_of_a_new_model_passes_on_what_it_looks_at():
+    tokenizer = Tokenizer.train(["abc"] * 3, kind="byte-bpe", vocab_size=260)
+    model = start_anew(tokenizer, ArchitectureConfig(layers=1, hidden_size=64, heads=2)).model
+    attention = model.model.layers[0].self_attn
+    passed = attention.o_proj.weight @ attention.v_proj.weight
+    others = passed[~torch.eye(64, dtype=torch.bool)]
+    assert passed.diagonal().mean() > 0.5 > 10 * abs(others.mean())
+
+
 def test_what_cannot_be_trained(folder, tmp_path):
     start = start_from(folder)
     (tmp_path / "full").mkdir()
@@ -280,6 +321,8 @@ def test_settings_that_cannot_be(wrong):
         LMTrainingConfig(**wrong)
     with pytest.raises(InputError, match="heads"):
         ArchitectureConfig(hidden_size=30, heads=4)
+    with pytest.raises(InputError, match="head_dim must be even, not 7"):
+        ArchitectureConfig(head_dim=7)
 
 
 def lines(path, *texts):

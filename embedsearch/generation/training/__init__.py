@@ -73,7 +73,7 @@ def train_lm(
         raise InputError(f"max_tokens {config.max_tokens} is more than the model's {limit}")
     prompts = PromptEncoder(start.tokenizer, templated=start.templated)
     examples, skipped = encode_pairs(pairs, prompts, end=start.end, max_tokens=config.max_tokens)
-    origin = f"{start.model.config.to_json_string()} {start.tokenizer.vocab_size}"
+    origin = start.digest()
     model = prepare(start.model.to(training_device(device)), config)
     trained = sum(trained_parameters(model))
     trainer = Trainer(model=model, examples=examples, config=config, new_ids=start.new_ids)

@@ -17,8 +17,8 @@ class LMTrainingConfig:
     """How a language model learns to give responses to prompts.
 
     Examples are packed into rows of `max_tokens`, `rows_per_step` of which make a step of the
-    optimizer (AdamW). The loss is that of the responses; with `prompt_weight` the tokens of prompts
-    count too, by this weight, which helps a new model that has yet to learn the language. The
+    optimizer (AdamW); no more than `max_tokens` go through the model at a time. The loss is that of
+    the responses; with `prompt_weight` the tokens of prompts count too, by this weight. The
     learning rate rises over `warmup_steps`, then falls to 0. `lora` trains low-rank updates of
     every linear layer, of `lora_rank` and scaled by `lora_alpha` over the rank (Hu et al., "LoRA",
     2021), which are merged into the weights at the end; `full` trains all weights, with
@@ -74,19 +74,29 @@ class LMTrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureConfig:
-    """A new model, of Llama's architecture with tied embeddings; `context` is its `max_tokens`."""
+    """A new model, of Qwen3's architecture with tied embeddings; `context` is its `max_tokens`.
+
+    That is Llama's with normed queries and keys (Henry et al., "Query-Key Normalization", 2020),
+    with which a small model learns sooner where to look; so it does with heads of a larger
+    `head_dim` than `hidden_size` over `heads`, which 0 stands for.
+    """
 
     hidden_size: int = 256
     layers: int = 4
     heads: int = 4
+    head_dim: int = 0
     context: int = 1024
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "layers", "heads", "context"):
             check_whole(name, getattr(self, name), 1)
-        if self.hidden_size % (2 * self.heads):
+        check_whole("head_dim", self.head_dim, 0)
+        if self.head_dim % 2:
+            raise InputError(f"head_dim must be even, not {self.head_dim}")
+        if not self.head_dim and self.hidden_size % (2 * self.heads):
             raise InputError(
-                f"hidden_size {self.hidden_size} must be an even multiple of heads {self.heads}"
+                f"hidden_size {self.hidden_size} must be an even multiple of heads {self.heads}: "
+                "choose others, or a head_dim"
             )
 
 

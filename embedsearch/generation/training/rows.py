@@ -79,5 +79,16 @@ def pack_rows(examples: Sequence[Example], max_tokens: int, seed: int) -> list[l
     return rows
 
 
+def side_by_side(examples: Sequence[Example], max_tokens: int) -> list[list[Example]]:
+    """All examples in groups of about one length, the longest first; a group holds at most
+    `max_tokens`, each example counted as its longest."""
+    groups: list[list[Example]] = []
+    for example in sorted(examples, key=lambda each: len(each.ids), reverse=True):
+        if not groups or (len(groups[-1]) + 1) * len(groups[-1][0].ids) > max_tokens:
+            groups.append([])
+        groups[-1].append(example)
+    return groups
+
+
 _OPEN_ROWS = 64
 """Rows that are filled at a time."""

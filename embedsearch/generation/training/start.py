@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -32,6 +34,14 @@ class Start:
     templated: bool
     end: int | None
     new_ids: tuple[int, ...] = ()
+
+    def digest(self) -> str:
+        """What tells this beginning from others: the settings and all weights of the model."""
+        found = hashlib.sha256(self.model.config.to_json_string().encode())
+        for name, weight in self.model.named_parameters():
+            found.update(name.encode())
+            found.update(weight.detach().cpu().contiguous().numpy())
+        return found.hexdigest()
 
 
 def start_from(base: str | Path, new_tokens: Sequence[str] = ()) -> Start:
@@ -79,12 +89,14 @@ def start_anew(
         )
     transformers: Any = import_module("transformers")
     torch.manual_seed(seed)
-    settings = transformers.LlamaConfig(
+    settings = transformers.Qwen3Config(
         vocab_size=tokenizer.vocab_size,
         hidden_size=architecture.hidden_size,
-        intermediate_size=architecture.hidden_size * 3,
+        intermediate_size=architecture.hidden_size * 2,
         num_hidden_layers=architecture.layers,
         num_attention_heads=architecture.heads,
+        num_key_value_heads=architecture.heads,
+        head_dim=architecture.head_dim or architecture.hidden_size // architecture.heads,
         max_position_embeddings=architecture.context,
         tie_word_embeddings=True,
         initializer_range=architecture.hidden_size**-0.5,
@@ -92,12 +104,28 @@ def start_anew(
         eos_token_id=end,
         pad_token_id=None,
     )
+    model = transformers.Qwen3ForCausalLM(settings)
+    _begin_by_copying(model)
     return Start(
-        model=transformers.LlamaForCausalLM(settings),
+        model=model,
         tokenizer=tokenizer.with_chat_template(chat_template or CHAT_TEMPLATE),
         templated=True,
         end=end,
     )
+
+
+def _begin_by_copying(model: Any) -> None:
+    """Half of what an attention layer gives on is at first what it looks at: the output projection
+    is the mean of random weights and the values' own, transposed, so that copying need not be found
+    out (mimetic initialization: Trockman and Kolter 2023, "Mimetic Initialization of Self-Attention
+    Layers", where the product of both is close to a multiple of the identity)."""
+    import torch
+
+    share = math.sqrt(0.5)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            attention = layer.self_attn
+            attention.o_proj.weight.mul_(share).add_(attention.v_proj.weight.T, alpha=share)
 
 
 def save_model(start: Start, model: Any, folder: Path) -> None:

@@ -13,7 +13,7 @@ from embedsearch.device import has_cpu_bf16
 from embedsearch.errors import DependencyError, ModelError
 from embedsearch.generation.training.checkpoint import Checkpoint, Progressed
 from embedsearch.generation.training.config import LMTrainingConfig
-from embedsearch.generation.training.rows import Example, Row, pack_rows
+from embedsearch.generation.training.rows import Example, Row, pack_rows, side_by_side
 from embedsearch.tuning.schedule import ScheduleConfig, Unfreezing
 from embedsearch.types import Progress
 
@@ -48,38 +48,31 @@ def prepare(model: Any, config: LMTrainingConfig) -> Any:
         return peft.get_peft_model(model, settings)
 
 
-def row_loss(model: Any, row: Row, prompt_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The summed cross-entropy of the responses of a row, and of its prompts, those weighed.
+def group_loss(
+    model: Any, group: Sequence[Example], prompt_weight: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The summed cross-entropy of the responses of some examples, and of their prompts, weighed.
 
-    Positions begin anew with each example, by which transformers' masks tell that examples do not
-    see one another.
+    The examples stand below one another, filled up on the right: a causal model sees nothing of
+    what comes after.
     """
     import torch
 
-    ids: list[int] = []
-    positions: list[int] = []
-    kept: list[int] = []
-    weights: list[float] = []
-    for example in row:
-        first = 1 if prompt_weight else example.answer
-        kept += range(len(ids) + first - 1, len(ids) + len(example.ids) - 1)
-        weights += [prompt_weight] * (example.answer - first) + [1.0] * example.learned
-        positions += range(len(example.ids))
-        ids += example.ids
-    device = model.device
-    row_ids = torch.tensor([ids], device=device)
-    places = torch.tensor(kept, device=device)
-    logits = model(
-        input_ids=row_ids,
-        position_ids=torch.tensor([positions], device=device),
-        logits_to_keep=places,
-        use_cache=False,
-    ).logits[0]
+    length = max(len(example.ids) for example in group)
+    first = min(1 if prompt_weight else example.answer for example in group)
+    ids = torch.zeros(len(group), length, dtype=torch.long)
+    prompts, responses = torch.zeros(2, len(group), length, dtype=torch.bool)
+    for number, example in enumerate(group):
+        ids[number, : len(example.ids)] = torch.tensor(example.ids)
+        prompts[number, 1 : example.answer] = True
+        responses[number, example.answer : len(example.ids)] = True
+    ids = ids.to(model.device)
+    logits = model(input_ids=ids[:, :-1], logits_to_keep=length - first, use_cache=False).logits
     losses = torch.nn.functional.cross_entropy(
-        logits.float(), row_ids[0, places + 1], reduction="none"
-    )
-    weight = torch.tensor(weights, device=device)
-    return losses[weight == 1].sum(), (losses * weight)[weight != 1].sum()
+        logits.float().flatten(0, 1), ids[:, first:].flatten(), reduction="none"
+    ).view(len(group), -1)
+    prompts, responses = prompts[:, first:].to(ids.device), responses[:, first:].to(ids.device)
+    return losses[responses].sum(), prompt_weight * losses[prompts].sum()
 
 
 @dataclass(kw_only=True)
@@ -98,7 +91,7 @@ class Trainer:
         return [total / max(tokens, 1) for total, tokens in self._losses]
 
     def digest(self, start: str) -> str:
-        """What tells this run from others: settings, data, and `start`, the model's origin."""
+        """What tells this run from others: settings, data, and `start`, the digest of its Start."""
         settings = {k: v for k, v in asdict(self.config).items() if k != "checkpoint_steps"}
         found = hashlib.sha256(json.dumps([start, settings], sort_keys=True).encode())
         for example in self.examples:
@@ -168,12 +161,13 @@ class Trainer:
         Nothing is counted until it is done."""
         import torch
 
-        learned = sum(example.learned for row in rows for example in row)
+        examples = [example for row in rows for example in row]
+        learned = sum(example.learned for example in examples)
         total = 0.0
         optimizer.zero_grad(set_to_none=True)
-        for row in rows:
+        for some in side_by_side(examples, self.config.max_tokens):
             with self._precision():
-                loss, of_prompts = row_loss(self.model, row, self.config.prompt_weight)
+                loss, of_prompts = group_loss(self.model, some, self.config.prompt_weight)
             ((loss + of_prompts) / learned).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         if not total < float("inf"):
