@@ -92,7 +92,7 @@ class Told:
 
     def advance(self, amount: int) -> None:
         self._done += amount
-        if self._done >= self._told + self._total / 10:
+        if self._total and self._done >= self._told + self._total / 10:
             self._told = self._done
             tell(f"{self._done:,} of {self._total:,}")
 

@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from common import Bar, parser, report, tell
+from common import Bar, Told, parser, report
 from facts import Fact, held_out, world, write_pairs
 
 from embedsearch.answers.answer import Answer, AnswerConfig
@@ -54,22 +54,6 @@ settings are chosen by."""
 UNKNOWN = 40
 """Facts of that world that stand in no document, and are asked about as well."""
 WRITING = GenerationConfig(max_new_tokens=32)
-
-
-class Told:
-    """Progress as remarks."""
-
-    def start(self, description: str, total: int | None, unit: str) -> None:
-        self._done, self._total = 0, total
-        tell(f"{description}: {total} {unit}")
-
-    def advance(self, amount: int) -> None:
-        self._done += amount
-        if self._done % 100 == 0:
-            tell(f"{self._done} of {self._total}")
-
-    def note(self, message: str) -> None:
-        tell(message)
 
 
 def main() -> int:
