@@ -82,8 +82,14 @@ WITHOUT_LABELS = EncoderTrainingConfig(
     max_tokens=160,
 )
 CODE = EncoderTrainingConfig(
-    epochs=1, batch_size=32, learning_rate=2e-5, held_out=0.0, max_tokens=128
+    epochs=1,
+    batch_size=32,
+    learning_rate=2e-5,
+    held_out=0.0,
+    max_tokens=128,
+    base_share=SHARE_WITHOUT_QUESTIONS,
 )
+"""Names are no questions; without that share of the base, what is measured falls by 0.004."""
 CAPTIONS = EncoderTrainingConfig(
     epochs=2, batch_size=128, learning_rate=1e-3, held_out=0.0, evaluations=1
 )
