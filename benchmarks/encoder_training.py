@@ -89,7 +89,7 @@ CODE = EncoderTrainingConfig(
     max_tokens=128,
     base_share=SHARE_WITHOUT_QUESTIONS,
 )
-"""Names are no questions; without that share of the base, what is measured falls by 0.004."""
+"""Names are no questions: without that share of the base, what is measured fell."""
 CAPTIONS = EncoderTrainingConfig(
     epochs=2, batch_size=128, learning_rate=1e-3, held_out=0.0, evaluations=1
 )

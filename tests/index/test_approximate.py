@@ -329,6 +329,16 @@ def test_measurements_that_make_no_sense(text, tmp_path):
         index.load(path)
 
 
+def test_finer_codes_are_tried_where_the_usual_ones_miss_the_recall(tmp_path):
+    vectors = unit_rows(COUNT)
+    found = [
+        build(tmp_path / str(recall), np.arange(COUNT), vectors, recall=recall).measured
+        for recall in (0.6, 0.9)
+    ]
+    assert [each.factory for each in found] == ["IVF32,PQ12x4fs", "IVF32,PQ24x4fs"]
+    assert all(each.recall >= each.asked.recall for each in found)
+
+
 def test_plans():
     def plan(count, dim, **config):
         return [each.factory for each in planner.choose(count, dim, IndexConfig(**config))]
