@@ -56,7 +56,7 @@ class FaissIndex(FaissFlat):
     ) -> None:
         super().__init__(ids, vectors, checked=checked)
         self._section = section
-        self._codes = Codes.read(section.stored)
+        self._codes = Codes.read(section.stored, section.measured.gaps)
         self._allowed: tuple[NDArray[np.intp], NDArray[np.uint8]] | None = None
 
     @property

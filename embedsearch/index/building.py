@@ -101,6 +101,7 @@ def _planned(
         except InputError as error:  # too few vectors for it: it may do when there are more
             return None, _flat(config, f"exact for now: {error}", began)
         progress.start("Measuring recall", None, "")
+        codes.measure_gaps(trial.queries)
         tuned = tune(codes, vectors, trial, config.recall)
         if tuned.recall >= config.recall:
             break
@@ -126,6 +127,7 @@ def _planned(
         build_seconds=round(time.perf_counter() - began, 1),
         bytes=size.bytes,
         note=note,
+        gaps=codes.gaps,
     )
 
 

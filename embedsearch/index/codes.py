@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedsearch.errors import DeviceError, IndexFileError, InputError
 from embedsearch.index import gpu_building
+from embedsearch.index.lists import gap_for, gaps_of, within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,19 +49,25 @@ def one_thread(*, when: bool) -> Iterator[None]:
 class Codes:
     """A trained and filled FAISS index over inner products.
 
-    `probes` of a search is nprobe of an inverted file and efSearch of a graph; other kinds have no
-    such thing (`most_probes` is 0). Safe for concurrent searches: nothing is set in the index.
+    `probes` of a search is how many lists of an inverted file are looked at, on average where their
+    `gaps` are known, and efSearch of a graph; other kinds have no such thing (`most_probes` is 0).
+    Safe for concurrent searches: nothing is set in the index.
     """
 
-    def __init__(self, faiss_index: Any, memory: object = None) -> None:
+    def __init__(
+        self, faiss_index: Any, memory: object = None, gaps: tuple[float, ...] = ()
+    ) -> None:
         import faiss
 
         self._index = faiss_index
         self._memory = memory  # what the index may point into
-        inner = faiss.downcast_index(faiss_index)
-        self._wrapped = isinstance(inner, faiss.IndexPreTransform)
-        if self._wrapped:
-            inner = faiss.downcast_index(inner.index)
+        self.gaps = gaps
+        outer = inner = faiss.downcast_index(faiss_index)
+        self._transforms: list[Any] = []
+        if isinstance(outer, faiss.IndexPreTransform):
+            chain = [outer.chain.at(place) for place in range(outer.chain.size())]
+            self._transforms = [faiss.downcast_VectorTransform(each) for each in chain]
+            inner = faiss.downcast_index(outer.index)
         self._inner = inner
         self._inverted = isinstance(inner, faiss.IndexIVF)
         self._graph = isinstance(inner, faiss.IndexHNSW)
@@ -100,6 +108,30 @@ class Codes:
         wanted = max(probes, depth) * more if self._graph else probes * more**0.75
         return min(self.most_probes, round(wanted))
 
+    def measure_gaps(self, queries: Vectors) -> None:
+        """Learns from sample queries by how much the lists of an inverted file are further off than
+        the nearest, where all its centroids are compared; does nothing for other kinds."""
+        if self._centroids is not None:
+            self.gaps = gaps_of(self._centroids, self._transformed(queries))
+
+    @cached_property
+    def _centroids(self) -> Vectors | None:
+        """Of an inverted file, shape (n_lists, dim), not copied."""
+        import faiss
+
+        if not self._inverted:
+            return None
+        flat = faiss.downcast_index(self._inner.quantizer)
+        if not isinstance(flat, faiss.IndexFlat) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
+            return None
+        stored = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
+        return np.asarray(stored.reshape(flat.ntotal, flat.d))
+
+    def _transformed(self, queries: Vectors) -> Vectors:
+        for transform in self._transforms:
+            queries = transform.apply(queries)
+        return queries
+
     def candidates(
         self, queries: Vectors, depth: int, probes: int, bits: NDArray[np.uint8] | None = None
     ) -> NDArray[np.int64]:
@@ -110,16 +142,37 @@ class Codes:
         import faiss
 
         selector = None if bits is None else faiss.IDSelectorBitmap(bits)
-        parameters = None
-        if self._inverted:
-            parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
-        elif self._graph:
-            parameters = faiss.SearchParametersHNSW(efSearch=max(probes, depth), sel=selector)
-        if self._wrapped and parameters is not None:
-            parameters = faiss.SearchParametersPreTransform(index_params=parameters)
+        queries = self._transformed(queries)
         with one_thread(when=len(queries) * self._looked_at(probes) < ROWS_FOR_THREADS):
-            _, found = self._index.search(queries, depth, params=parameters)
+            if self.gaps and self._centroids is not None:
+                return self._within_gap(queries, depth, probes, selector)
+            parameters = None
+            if self._inverted:
+                parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+            elif self._graph:
+                parameters = faiss.SearchParametersHNSW(efSearch=max(probes, depth), sel=selector)
+            _, found = self._inner.search(queries, depth, params=parameters)
         return np.asarray(found, dtype=np.int64)
+
+    def _within_gap(
+        self, queries: Vectors, depth: int, probes: int, selector: Any
+    ) -> NDArray[np.int64]:
+        import faiss
+
+        assert self._centroids is not None
+        gap = gap_for(probes, self.most_probes, self.gaps)
+        lists, similar = within(self._centroids, queries, gap)
+        scores = np.empty((len(queries), depth), dtype=np.float32)
+        found = np.empty((len(queries), depth), dtype=np.int64)
+        self._inner.search_preassigned_c(
+            len(queries),
+            faiss.swig_ptr(queries),
+            depth,
+            *map(faiss.swig_ptr, (lists, similar, scores, found)),
+            False,  # positions, not places in lists
+            faiss.SearchParametersIVF(nprobe=lists.shape[1], sel=selector),
+        )
+        return found
 
     def _looked_at(self, probes: int) -> int:
         """About how many rows a query is compared with."""
@@ -134,7 +187,7 @@ class Codes:
         faiss.write_index(self._index, faiss.PyCallbackIOWriter(write))
 
     @classmethod
-    def read(cls, stored: NDArray[np.uint8]) -> Codes:
+    def read(cls, stored: NDArray[np.uint8], gaps: tuple[float, ...] = ()) -> Codes:
         """The index in `stored`, usually mapped: FAISS reads in place what its kind allows.
 
         Raises IndexFileError.
@@ -143,7 +196,7 @@ class Codes:
 
         try:
             reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(stored), len(stored))
-            return cls(faiss.read_index(reader), stored)
+            return cls(faiss.read_index(reader), stored, gaps)
         except RuntimeError as error:
             raise IndexFileError(
                 f"FAISS cannot read the index: {reason(error)}; build the index again"

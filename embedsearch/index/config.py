@@ -37,8 +37,9 @@ class Measured:
 
     `recall` was measured against exact search with `queries` vectors of the collection that took
     no part in the tuning, each without itself, `filtered_recall` under a filter that passes half
-    of the vectors. `probes` is FAISS's nprobe or efSearch (0: the kind has neither), `depth` how
-    many candidates are scored exactly when 10 are asked for. Times are of one query, in
+    of the vectors. `probes` is how many lists a search looks at on average, or efSearch of a graph
+    (0: the kind has neither), `gaps` is what `lists` needs to know for that, `depth` how many
+    candidates are scored exactly when 10 are asked for. Times are of one query, in
     milliseconds; `bytes` is what is held in memory, the vectors themselves are mapped.
     """
 
@@ -54,3 +55,7 @@ class Measured:
     build_seconds: float
     bytes: int
     note: str = ""
+    gaps: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gaps", tuple(self.gaps))  # JSON has lists

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedsearch.index.codes import Codes
+from embedsearch.index.lists import ladder
 from embedsearch.index.reranking import ranked
 from embedsearch.index.scan import scan
 from embedsearch.index.select import merge
@@ -132,7 +133,7 @@ def _cheapest(
     none does is to look at everything."""
     pairs: dict[int, int] = {}
     best = 0.0
-    for probes in _ladder(codes.most_probes):
+    for probes in ladder(codes.most_probes):
         recalls = _recalls(codes, trial, probes)
         enough = [depth for depth in DEPTHS if recalls[depth] >= goal]
         if enough:
@@ -162,20 +163,6 @@ def _fewest(codes: Codes, trial: Trial, goal: float, enough: int, depth: int) ->
         else:
             short = probes
     return enough
-
-
-def _ladder(most: int) -> Iterator[int]:
-    """1, 2, 3, 4, 6, 8, 12 … and the most."""
-    if not most:
-        yield 0
-        return
-    step = 1
-    while step < most:
-        yield step
-        if step > 1 and step * 3 // 2 < most:
-            yield step * 3 // 2
-        step *= 2
-    yield most
 
 
 def _recalls(
