@@ -107,25 +107,29 @@ class FaissIndex(FaissFlat):
     def _approximate(
         self, queries: Vectors, k: int, positions: NDArray[np.intp] | None
     ) -> tuple[NDArray[np.float32], RowIds]:
-        scores, found = empty_result(len(queries), k)
+        if not len(queries):
+            return empty_result(0, k)
         available = len(self) if positions is None else len(positions)
         bits = None if positions is None else self._bits(positions)
-        probes = self.codes.probes_for(self.measured.probes, self.depth(k), available)
+        depth = self.depth(k)
+        probes = self.codes.probes_for(self.measured.probes, depth, available)
+        parts = []
         for start in range(0, len(queries), QUERIES_AT_A_TIME):
             part = queries[start : start + QUERIES_AT_A_TIME]
-            rows = self.codes.candidates(part, self.depth(k), probes, bits)
-            short = (rows >= 0).sum(axis=1) < min(k, available)
-            end = start + len(part)
-            scores[start:end], found[start:end] = ranked(self._vectors, self._ids, part, rows, k)
-            for at in np.flatnonzero(short) + start:
-                one = queries[at : at + 1]
-                exactly = (
+            rows = self.codes.candidates(part, depth, probes, bits)
+            scores, found = ranked(self._vectors, self._ids, part, rows, k)
+            # those found stand first: the last of as many as there could be tells whether there are
+            for at in np.flatnonzero(found[:, min(k, available) - 1] < 0):
+                one = part[at : at + 1]
+                scores[at : at + 1], found[at : at + 1] = (
                     super()._search_all(one, k)
                     if positions is None
                     else super().search_at(one, k, positions)
                 )
-                scores[at : at + 1], found[at : at + 1] = exactly
-        return scores, found
+            parts.append((scores, found))
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([s for s, _ in parts]), np.concatenate([f for _, f in parts])
 
     def _bits(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
         """One bit a row; kept for the next search, which often has the same rows deleted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,13 @@ def check_vectors(vectors: Vectors, dim: int | None, name: str = "vectors") -> N
     check_shape(vectors, dim, name)
     for start in range(0, len(vectors), ROWS_AT_A_TIME):
         rows = vectors[start : start + ROWS_AT_A_TIME]
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        wrong = np.flatnonzero(~(lengths <= LONGEST))  # NaN is not <= anything
-        if len(wrong):
-            at = int(wrong[0])
+        squares = np.einsum("ij,ij->i", rows, rows)
+        right = squares <= LONGEST**2  # NaN is not <= anything
+        if not right.all():
+            at = int(right.argmin())
             raise InputError(
-                f"row {start + at} of the {name} has length {lengths[at]:.6g}: it must be a unit "
-                "vector, so that a score is the cosine"
+                f"row {start + at} of the {name} has length {math.sqrt(squares[at]):.6g}: it must "
+                "be a unit vector, so that a score is the cosine"
             )
 
 

@@ -33,12 +33,12 @@ of 100,000 sentences took 0.3 ms with one thread and, on two busy cores, 8 ms wi
 @contextmanager
 def one_thread(*, when: bool) -> Iterator[None]:
     """Keeps FAISS's loops on the calling thread; others are not affected."""
-    if not when:
-        yield
-        return
     import faiss
 
     before = faiss.omp_get_max_threads()
+    if not when or before == 1:
+        yield
+        return
     faiss.omp_set_num_threads(1)
     try:
         yield
@@ -116,7 +116,7 @@ class Codes:
 
     @cached_property
     def _centroids(self) -> Vectors | None:
-        """Of an inverted file, shape (n_lists, dim), not copied."""
+        """Of an inverted file, shape (n_lists, dim)."""
         import faiss
 
         if not self._inverted:
@@ -125,7 +125,8 @@ class Codes:
         if not isinstance(flat, faiss.IndexFlat) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
             return None
         stored = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
-        return np.asarray(stored.reshape(flat.ntotal, flat.d))
+        # a mapped file may have them at any byte; NumPy would align them for every product
+        return np.asarray(np.require(stored.reshape(flat.ntotal, flat.d), requirements="A"))
 
     def _transformed(self, queries: Vectors) -> Vectors:
         for transform in self._transforms:

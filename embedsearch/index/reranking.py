@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedsearch.index.codes import one_thread
-from embedsearch.index.select import empty_result, margin_of, rank, score_each
+from embedsearch.index.select import candidates, empty_result, margin_of, rank
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedsearch.types import RowIds, Vectors
-
-SPARE = 6
-"""Rows scored in float64 beyond k, so that ties at the k-th place are seen."""
 
 CANDIDATES_FOR_THREADS = 2000
 
@@ -28,28 +25,16 @@ def ranked(
     `rows` are positions, shape (n_queries, n_candidates), -1 for none. Scores and ids are as
     `types.VectorIndex.search` gives them.
     """
-    line = np.arange(len(queries))[:, None]
-    left_out = max(0, rows.shape[1] - k - SPARE)
-    best_rows, cut = rows, np.full(len(queries), -np.inf, dtype=np.float32)
-    if left_out:
-        near = _near_scores(vectors, queries, rows)
-        order = np.argpartition(near, left_out - 1, axis=1)
-        best_rows = rows[line, order[:, left_out:]]
-        cut = near[line[:, 0], order[:, left_out - 1]]  # the best that was left out
-    best_rows = np.sort(best_rows, axis=1)
-    exact = score_each(vectors, best_rows, queries)
-    order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+    near = _near_scores(vectors, queries, rows)
+    margin = margin_of(vectors.shape[1])
     scores, found = empty_result(len(queries), k)
-    places = best_rows[line, order]
-    width = places.shape[1]
-    scores[:, :width] = exact[line, order]
-    found[:, :width] = np.where(places >= 0, ids[places], -1)
-    if not left_out:
-        return scores, found
-    for at in np.flatnonzero(cut >= scores[:, -1] - margin_of(vectors.shape[1])):
-        there = np.sort(rows[at][rows[at] >= 0])
-        if len(there) >= k:  # one left out may tie with the k-th
-            scores[at], found[at] = rank(vectors, ids, there, queries[at], k)
+    for at, query in enumerate(queries):
+        there = np.sort(rows[at][candidates(near[at], k, margin)])
+        if there[0] < 0:  # fewer were found
+            there = there[there >= 0]
+        best, best_ids = rank(vectors, ids, there, query, k)
+        scores[at, : len(best)] = best
+        found[at, : len(best)] = best_ids
     return scores, found
 
 
@@ -59,7 +44,7 @@ def _near_scores(
     """Inner products in float32 of each query with its candidates, -inf where there is none."""
     import faiss
 
-    out = np.empty(rows.shape, dtype=np.float32)
+    out = np.full(rows.shape, -np.inf, dtype=np.float32)  # FAISS passes rows of -1 over
     rows = np.ascontiguousarray(rows)
     with one_thread(when=rows.size < CANDIDATES_FOR_THREADS):
         faiss.fvec_inner_products_by_idx(
@@ -70,5 +55,4 @@ def _near_scores(
             vectors.shape[1],
             *rows.shape,
         )
-    out[rows < 0] = -np.inf
     return out

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -35,7 +36,11 @@ MOST_MARGIN = 0.005
 queries come from elsewhere than the vectors do, and a measured recall has an error of its own."""
 
 ROWS_AT_A_TIME = 65_536
-TIMED = 64
+LEAST_MISS = 1e-4
+"""What a recall of 1 is taken to miss, for its logarithm."""
+
+TIMED_SECONDS = 0.5
+APART = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,10 @@ class Tuned:
     exact_ms: float
 
 
+class Search(Protocol):
+    def __call__(self, query: Vectors, *, depth: int, probes: int) -> object: ...
+
+
 def draw_trial(vectors: Vectors, seed: int = 0) -> Trial:
     """A random sample of rows as queries, with their exact neighbours among all rows."""
     count, dim = vectors.shape
@@ -105,7 +114,6 @@ def tune(codes: Codes, vectors: Vectors, trial: Trial, recall: float) -> Tuned:
         ranked(vectors, ids, query, codes.candidates(query, depth, probes), K)
 
     probes, depth = _cheapest(codes, choosing, goal, search)
-    probes = _fewest(codes, choosing, goal, probes, depth)
     while True:
         found = _recalls(codes, measuring, probes)[depth]
         more = min(codes.most_probes, probes + max(1, probes // 4))
@@ -115,54 +123,50 @@ def tune(codes: Codes, vectors: Vectors, trial: Trial, recall: float) -> Tuned:
     scale = codes.probes_for(probes, depth, len(codes) // 2)
     filtered = _recalls(codes, measuring, scale, filtered=True)[depth] if codes.selects else 1.0
     queries = measuring.queries
+    found_by = partial(search, depth=depth, probes=probes)
+    (search_ms,) = _milliseconds([found_by], queries)
+    (exact_ms,) = _milliseconds([lambda query: scan(vectors, ids, query, K)], queries)
     return Tuned(
         probes=probes,
         depth=depth,
         recall=found,
         filtered_recall=filtered,
         queries=len(queries),
-        search_ms=_milliseconds(partial(search, depth=depth, probes=probes), queries),
-        exact_ms=_milliseconds(lambda query: scan(vectors, ids, query, K), queries),
+        search_ms=search_ms,
+        exact_ms=exact_ms,
     )
 
 
-def _cheapest(
-    codes: Codes, trial: Trial, goal: float, search: Callable[..., object]
-) -> tuple[int, int]:
+def _cheapest(codes: Codes, trial: Trial, goal: float, search: Search) -> tuple[int, int]:
     """The fastest pair of probes and depth among those that reach the goal; the last resort where
     none does is to look at everything."""
-    pairs: dict[int, int] = {}
-    best = 0.0
+    reached: dict[int, int] = {}  # probes by depth
+    fewer = dict.fromkeys(DEPTHS, (0, 0.0))
     for probes in ladder(codes.most_probes):
         recalls = _recalls(codes, trial, probes)
-        enough = [depth for depth in DEPTHS if recalls[depth] >= goal]
-        if enough:
-            pairs[enough[0]] = min(probes, pairs.get(enough[0], probes))
+        new = [depth for depth in DEPTHS if recalls[depth] >= goal and depth not in reached]
+        for depth in new:
+            reached[depth] = _crossing(fewer[depth], (probes, recalls[depth]), goal)
         # once more probes make no shallower depth do, they only cost
-        if len(pairs) > 1 and enough and enough[0] in pairs and pairs[enough[0]] < probes:
+        if reached and (not new or recalls[DEPTHS[-1]] <= fewer[DEPTHS[-1]][1]):
             break
-        if recalls[DEPTHS[-1]] <= best and pairs:
-            break
-        best = recalls[DEPTHS[-1]]
-    if not pairs:
+        fewer = {depth: (probes, recalls[depth]) for depth in DEPTHS}
+    if not reached:
         return codes.most_probes, DEPTHS[-1]
-    times = {
-        (probes, depth): _milliseconds(partial(search, depth=depth, probes=probes), trial.queries)
-        for depth, probes in pairs.items()
-    }
-    return min(times, key=lambda pair: times[pair])
+    pairs = [(probes, depth) for depth, probes in reached.items()]
+    searches = [partial(search, depth=depth, probes=probes) for probes, depth in pairs]
+    times = _milliseconds(searches, trial.queries)
+    return pairs[int(np.argmin(times))]
 
 
-def _fewest(codes: Codes, trial: Trial, goal: float, enough: int, depth: int) -> int:
-    """The fewest probes at this depth that reach the goal as `enough` do, to a twentieth."""
-    short = enough * 5 // 8  # the step of the ladder below
-    while enough - short > max(1, enough // 20):
-        probes = (short + enough) // 2
-        if _recalls(codes, trial, probes)[depth] >= goal:
-            enough = probes
-        else:
-            short = probes
-    return enough
+def _crossing(below: tuple[int, float], above: tuple[int, float], goal: float) -> int:
+    """The probes at which recall is about the goal, between two numbers of them with theirs: what
+    is missed falls about as a power of the probes."""
+    if not below[0]:
+        return above[0]
+    misses = [-math.log(max(LEAST_MISS, 1 - recall)) for recall in (below[1], goal, above[1])]
+    steps = np.interp(misses[1], [misses[0], misses[2]], [math.log(below[0]), math.log(above[0])])
+    return math.ceil(math.exp(float(steps)) - 1e-6)
 
 
 def _recalls(
@@ -201,13 +205,17 @@ def _neighbours(
     return np.asarray(np.take_along_axis(best[1], order, axis=1))
 
 
-def _milliseconds(search: Callable[[Vectors], object], queries: Vectors) -> float:
-    """The median time of one query alone."""
-    taken = []
-    for at in range(min(TIMED, len(queries))):
-        began = time.perf_counter()
-        search(queries[at : at + 1])
-        taken.append(1000 * (time.perf_counter() - began))
-        if sum(taken) > 1000:
+def _milliseconds(searches: Sequence[Callable[[Vectors], object]], queries: Vectors) -> list[float]:
+    """The median time of one query alone by each of several searches, which take turns, so that
+    what else the machine does meanwhile is the same for all."""
+    taken: list[list[float]] = [[] for _ in searches]
+    began = time.perf_counter()
+    for turn in range(len(queries)):
+        for place, search in enumerate(searches):
+            at = (turn + place * APART) % len(queries)  # nothing of the last search helps this one
+            start = time.perf_counter()
+            search(queries[at : at + 1])
+            taken[place].append(1000 * (time.perf_counter() - start))
+        if time.perf_counter() - began > TIMED_SECONDS:
             break
-    return float(np.median(taken))
+    return [float(np.median(times)) for times in taken]
