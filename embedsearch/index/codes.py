@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,7 +149,7 @@ class Codes:
                 return self._within_gap(queries, depth, probes, selector)
             parameters = None
             if self._inverted:
-                parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+                parameters = _probing(probes, selector)
             elif self._graph:
                 parameters = faiss.SearchParametersHNSW(efSearch=max(probes, depth), sel=selector)
             _, found = self._inner.search(queries, depth, params=parameters)
@@ -171,7 +171,7 @@ class Codes:
             depth,
             *map(faiss.swig_ptr, (lists, similar, scores, found)),
             False,  # positions, not places in lists
-            faiss.SearchParametersIVF(nprobe=lists.shape[1], sel=selector),
+            _probing(lists.shape[1], selector),
         )
         return found
 
@@ -202,6 +202,22 @@ class Codes:
             raise IndexFileError(
                 f"FAISS cannot read the index: {reason(error)}; build the index again"
             ) from None
+
+
+def _probing(probes: int, selector: Any) -> Any:
+    import faiss
+
+    if selector is None:
+        return _probing_all(probes)
+    return faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+
+
+@lru_cache(maxsize=1024)
+def _probing_all(probes: int) -> Any:
+    """FAISS's parameters, which take longer to make than to use."""
+    import faiss
+
+    return faiss.SearchParametersIVF(nprobe=probes)
 
 
 def empty_index(factory: str, dim: int) -> Any:

@@ -53,13 +53,14 @@ def candidates(approximate: NDArray[np.float32], k: int, margin: float) -> NDArr
 def score(vectors: Vectors, rows: NDArray[np.intp], query: NDArray[np.float32]) -> Vectors:
     """Inner products of `rows` with `query`, shape (len(rows),), rounded once to float32.
 
-    Products of float32 are exact in float64, and a row's sum does not depend on other rows.
+    Products of float32 are exact in float64, and a row's sum does not depend on other rows: BLAS is
+    called for each by itself.
     """
     exact = query.astype(np.float64)
     out = np.empty(len(rows), dtype=np.float32)
     for start in range(0, len(rows), ROWS_AT_A_TIME):
         part = rows[start : start + ROWS_AT_A_TIME]
-        out[start : start + len(part)] = (vectors[part] * exact).sum(axis=1)
+        out[start : start + len(part)] = np.vecdot(vectors[part], exact)
     return out
 
 
