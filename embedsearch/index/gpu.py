@@ -7,6 +7,7 @@ temporary memory is set aside at the start.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import weakref
@@ -38,6 +39,11 @@ MOST_GONE = 1000
 
 BATCH = 4096
 """Queries that are searched together at most."""
+
+SAME_FOR_ALL = 1.5
+"""A GPU looks at as many lists for every query as it is told, a CPU does so on average (see
+`lists`). For the same share of the neighbours that takes 1.2 (0.965) to 1.4 times as many (0.995)
+of the lists of 300,000 sentences."""
 
 COPIED_AT_A_TIME = 1 << 18
 
@@ -240,7 +246,10 @@ def _clone(
         )
     except RuntimeError:
         return None  # a code size that GPUs do not have
-    faiss.GpuParameterSpace().set_index_parameter(made, "nprobe", base.measured.probes)
+    probes = base.measured.probes
+    if base.measured.gaps:
+        probes = min(MOST, base.codes.most_probes, math.ceil(SAME_FOR_ALL * probes))
+    faiss.GpuParameterSpace().set_index_parameter(made, "nprobe", probes)
     return made
 
 
