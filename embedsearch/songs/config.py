@@ -39,7 +39,7 @@ class SongConfig:
         fame: and by playlists ** fame, with those that have its artist: it decides between songs
             that the same playlists have.
         debut_weight: and by (seeds that came up when the song did / those expected by chance) **
-            debut_weight, more where the seeds agree, see `songs/debuts.py`.
+            (debut_weight * agreement of the seeds), see `songs/debuts.py`.
         candidates: songs that are ranked at most, those of the highest score by shared playlists.
         seed: of all that is random.
         workers: threads of the training; 0 for one on each core.
@@ -63,12 +63,12 @@ class SongConfig:
     neighbours: int = 500
     penalty: float = 200.0
     regression_weight: float = 0.25
-    vector_weight: float = 0.3
+    vector_weight: float = 0.45
     artist_weight: float = 1.2
     freshness: float = 0.7
     novelty: float = 0.25
-    fame: float = 0.02
-    debut_weight: float = 0.1
+    fame: float = 0.01
+    debut_weight: float = 0.3
     candidates: int = 500
     seed: int = 1
     workers: int = 0
@@ -89,7 +89,7 @@ class SongConfig:
             ("freshness", 0.0, 10.0),
             ("novelty", 0.0, 10.0),
             ("fame", 0.0, 2.0),
-            ("debut_weight", 0.0, 2.0),
+            ("debut_weight", 0.0, 10.0),
         ):
             value = getattr(self, name)
             if (

@@ -25,8 +25,6 @@ PRIOR = 5.0
 """Seeds that come up as chance has it, added to those given: few seeds tell little."""
 OF_ALL = 0.2
 """What all playlists have in the expectation; the rest of it is that of the candidates."""
-AGREEMENT = 2.0
-"""How much more counts what seeds that agree among themselves have in common."""
 
 
 class Debuts:
@@ -44,8 +42,9 @@ class Debuts:
     def factors(self, seeds: Sequence[int], rows: Rows, shared: Scores, weight: float) -> Scores:
         """What the scores of songs are multiplied by, shape (rows,); 1 where time tells nothing.
 
-        (seeds of about that time / those expected) ** exponent. The exponent is `weight`, and more
-        where the seeds agree: where each of them is foretold by the time of the others.
+        (seeds of about that time / those expected) ** (weight * agreement). The agreement is how
+        well the time of each seed is foretold by the others, so that playlists from all times, and
+        single seeds, are left as they are.
 
         Args:
             seeds: at least one.
@@ -58,7 +57,7 @@ class Debuts:
         found, expected = np.stack((np.bincount(own, minlength=SPANS), likely)) @ self._nearness
         others = np.maximum(found[own] - self._nearness[own, own], 0)
         agreement = float(_logs(others, expected[own], count - 1).mean())
-        exponent = weight * (1 + AGREEMENT * max(agreement, 0.0))
+        exponent = weight * max(agreement, 0.0)
         factors: Scores = np.exp(exponent * _logs(found, expected, count)).astype(np.float32)
         return factors[self.spans[rows]]
 

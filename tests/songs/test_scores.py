@@ -15,7 +15,7 @@ from embedsearch.songs import Catalogue, Song, SongConfig
 from embedsearch.songs.artists import PRIOR, Artists
 from embedsearch.songs.baselines import item_knn, popularity
 from embedsearch.songs.cooccurrence import Cooccurrence
-from embedsearch.songs.debuts import AGREEMENT, OF_ALL, SPANS, WIDTH, Debuts
+from embedsearch.songs.debuts import OF_ALL, SPANS, WIDTH, Debuts
 from embedsearch.songs.debuts import PRIOR as BY_CHANCE
 from embedsearch.songs.measures import measure
 from embedsearch.songs.ranking import Ranker, diversify, seed_weights, top
@@ -248,7 +248,7 @@ def debut_by_hand(lists, seeds, rows, shared, weight):
         return math.log((found + prior) / (len(others) * expected(row) + prior))
 
     agreements = [log_ratio(seed, [other for other in seeds if other != seed]) for seed in seeds]
-    exponent = weight * (1 + AGREEMENT * max(0, sum(agreements) / len(seeds)))
+    exponent = weight * max(0, sum(agreements) / len(seeds))
     return [math.exp(exponent * log_ratio(row, seeds)) for row in rows]
 
 
@@ -271,11 +271,11 @@ def test_songs_that_came_up_when_the_seeds_did_come_first():
     playlists = Cooccurrence.of([*weeks, [each[2] for each in weeks]], 60)
     rows = np.arange(2, 60, 3)
     even = np.ones(len(rows), np.float32)
-    found = Debuts(playlists).factors([30, 31, 33, 34], rows, even, 0.1)
+    found = Debuts(playlists).factors([30, 31, 33, 34], rows, even, 0.3)
     assert set(rows[np.argsort(-found)[:2]].tolist()) == {32, 35}
     assert found.max() > 1 > found.min()
-    spread = Debuts(playlists).factors([0, 16, 30, 46], rows, even, 0.1)
-    assert spread.max() < found.max()  # seeds that do not agree tell less
+    for seeds in ([30], [0, 16, 30, 46]):  # nothing to agree with, no agreement
+        assert (Debuts(playlists).factors(seeds, rows, even, 0.3) == 1).all()
 
 
 def test_time_tells_nothing_where_all_songs_came_up_at_once():
