@@ -38,6 +38,8 @@ class SongConfig:
         novelty: and by exp(-novelty * share), with the share of those after its first one.
         fame: and by playlists ** fame, with those that have its artist: it decides between songs
             that the same playlists have.
+        debut_weight: and by (seeds that came up when the song did / those expected by chance) **
+            (debut_weight * agreement of the seeds), see `songs/debuts.py`.
         candidates: songs that are ranked at most, those of the highest score by shared playlists.
         seed: of all that is random.
         workers: threads of the training; 0 for one on each core.
@@ -66,6 +68,7 @@ class SongConfig:
     freshness: float = 0.7
     novelty: float = 0.25
     fame: float = 0.01
+    debut_weight: float = 0.3
     candidates: int = 500
     seed: int = 1
     workers: int = 0
@@ -86,6 +89,7 @@ class SongConfig:
             ("freshness", 0.0, 10.0),
             ("novelty", 0.0, 10.0),
             ("fame", 0.0, 2.0),
+            ("debut_weight", 0.0, 10.0),
         ):
             value = getattr(self, name)
             if (

@@ -31,9 +31,9 @@ class Explanation:
 
     `seeds` are (id, share of the score), the largest first; the shares add up to 1 unless the score
     is 0. `by_playlists`, `by_regression`, `by_vectors` and `by_artist` (what the seeds of the same
-    artist add) are the parts of the score; `standing` is the factor, 1 at most, that all of
-    them have for how lately playlists had the song and how many have its artist. `playlists` are
-    those that weigh most.
+    artist add) are the parts of the score. All of them have two factors: `standing`, 1 at most, for
+    how lately playlists had the song and how many have its artist, and `debut`, above 1 where the
+    song came up when the seeds did. `playlists` are those that weigh most.
     """
 
     song: str
@@ -43,6 +43,7 @@ class Explanation:
     by_vectors: float
     by_artist: float
     standing: float
+    debut: float
     playlists: tuple[SharedPlaylist, ...]
 
 
@@ -69,16 +70,18 @@ def explain(
     by_artist = float(sides * (found.artist[at] - 1))
     parts += _share(_of_artist(ranker, query, row) * query.weights) * np.float32(by_artist)
     order = np.argsort(-parts, kind="stable")
-    standing = float(found.standing[at])
+    standing, debut = float(found.standing[at]), float(found.debut[at])
+    factor = standing * debut
     total = float(parts.sum()) or 1.0
     return Explanation(
         song=song,
         seeds=tuple((seeds[place], float(parts[place]) / total) for place in order),
-        by_playlists=float(found.shared[at]) * standing,
-        by_regression=float(found.regression[at]) * standing,
-        by_vectors=float(found.vectors[at]) * standing,
-        by_artist=by_artist * standing,
+        by_playlists=float(found.shared[at]) * factor,
+        by_regression=float(found.regression[at]) * factor,
+        by_vectors=float(found.vectors[at]) * factor,
+        by_artist=by_artist * factor,
         standing=standing,
+        debut=debut,
         playlists=tuple(
             SharedPlaylist(number=number + 1, seeds=_members(ranker, query, seeds, number))
             for number in numbers[:playlists]

@@ -1,6 +1,7 @@
 """The blend: candidates scored by shared playlists, by regression on them and by vectors.
 
-The sum is multiplied by two factors, for songs of the seeds' artists and for current songs.
+The sum is multiplied by three factors: for songs of the seeds' artists, for current songs and for
+songs that first came up when the seeds did.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from embedsearch.songs.artists import Artists
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.cooccurrence import Cooccurrence
+from embedsearch.songs.debuts import Debuts
 from embedsearch.songs.regression import Regression
 from embedsearch.songs.vectors import SongVectors, unit
 
@@ -51,7 +53,7 @@ class Parts:
     """Candidates `rows`, ascending, and what each side says of them, shape (rows,).
 
     `shared`, `regression` and `vectors` are scaled so that the best has its weight in the settings,
-    shared playlists 1. `artist` is a factor from 1, `standing` one up to 1.
+    shared playlists 1. `artist` is a factor from 1, `standing` one up to 1, `debut` one about 1.
     """
 
     rows: Rows
@@ -60,11 +62,13 @@ class Parts:
     vectors: Scores
     artist: Scores
     standing: Scores
+    debut: Scores
 
     @property
     def total(self) -> Scores:
         """The score of each candidate."""
-        return (self.shared + self.regression + self.vectors) * self.artist * self.standing
+        sides = self.shared + self.regression + self.vectors
+        return sides * self.artist * self.standing * self.debut
 
 
 _ENOUGH = 100
@@ -158,6 +162,7 @@ class Ranker:
             vectors=_scaled(alike) * np.float32(config.vector_weight),
             artist=self._artist(seeds, weights, rows),
             standing=self.standing[rows],
+            debut=self._debut(seeds, rows, shared[rows]),
         )
 
     def _artist(self, seeds: Sequence[int], weights: Scores, rows: Rows) -> Scores:
@@ -167,6 +172,17 @@ class Ranker:
         shares = self.artists.shares(seeds, weights)[rows]
         found: Scores = np.exp(np.float32(self.config.artist_weight) * shares)
         return found
+
+    def _debut(self, seeds: Sequence[int], rows: Rows, shared: Scores) -> Scores:
+        """See `Debuts.factors`."""
+        if not seeds or not self.config.debut_weight:
+            return np.ones(len(rows), np.float32)
+        return self.debuts.factors(seeds, rows, shared, self.config.debut_weight)
+
+    @cached_property
+    def debuts(self) -> Debuts:
+        """When each song came up."""
+        return Debuts(self.playlists)
 
     @cached_property
     def standing(self) -> Scores:

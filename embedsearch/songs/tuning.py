@@ -42,6 +42,7 @@ _RANKING: dict[str, tuple[Any, ...]] = {
     "freshness": (0.0, 0.35, 0.7, 1.4),
     "novelty": (0.0, 0.25, 0.5),
     "fame": (0.0, 0.01, 0.05),
+    "debut_weight": (0.0, 0.15, 0.3, 0.6),
     "popularity_exponent": (0.0, 0.15, 0.3, 0.5),
     "sharpness": (1.0, 2.0, 3.0, 4.0),
     "penalty": (20.0, 50.0, 100.0, 200.0, 400.0),

@@ -94,6 +94,7 @@ def test_explanations_name_seeds_and_playlists(recommender):
     assert parts == pytest.approx(best.score, rel=1e-5)
     assert reason.by_artist > 0
     assert 0 < reason.standing <= 1
+    assert reason.debut > 0
     assert len(reason.playlists) == 3
     for each in reason.playlists:
         inside = lists[each.number - 1]

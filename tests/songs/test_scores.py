@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from embedsearch.songs import Catalogue, Song, SongConfig
 from embedsearch.songs.artists import PRIOR, Artists
 from embedsearch.songs.baselines import item_knn, popularity
 from embedsearch.songs.cooccurrence import Cooccurrence
+from embedsearch.songs.debuts import OF_ALL, SPANS, WIDTH, Debuts
+from embedsearch.songs.debuts import PRIOR as BY_CHANCE
 from embedsearch.songs.measures import measure
 from embedsearch.songs.ranking import Ranker, diversify, seed_weights, top
 from embedsearch.songs.regression import Regression
@@ -221,6 +224,66 @@ def test_ages_are_shares_of_the_playlists_since(lists):
         assert last[row] == pytest.approx(1 - max(there, default=0) / len(lists))
 
 
+def debut_by_hand(lists, seeds, rows, shared, weight):
+    """The factor of every row, by the formula, one song after the other."""
+
+    def span(row):
+        debut = next((at for at, each in enumerate(lists) if row in each), -1)
+        return min((len(lists) - 1 - debut) * SPANS // len(lists), SPANS - 1)
+
+    def near(one, other):
+        every = sum(math.exp(-abs(span(one) - at) / WIDTH) for at in range(SPANS))
+        return math.exp(-abs(span(one) - span(other)) / WIDTH) / every
+
+    plays = [song for each in lists for song in each]
+
+    def expected(row):
+        of_all = sum(near(song, row) for song in plays) / len(plays)
+        likely = sum(score * near(song, row) for song, score in zip(rows, shared, strict=True))
+        return OF_ALL * of_all + (1 - OF_ALL) * likely / sum(shared)
+
+    def log_ratio(row, others):
+        prior = BY_CHANCE * expected(row)
+        found = sum(near(seed, row) for seed in others)
+        return math.log((found + prior) / (len(others) * expected(row) + prior))
+
+    agreements = [log_ratio(seed, [other for other in seeds if other != seed]) for seed in seeds]
+    exponent = weight * max(0, sum(agreements) / len(seeds))
+    return [math.exp(exponent * log_ratio(row, seeds)) for row in rows]
+
+
+@given(
+    lists_of_rows,
+    st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=4, unique=True),
+    st.lists(st.floats(0.125, 1, width=16), min_size=COUNT, max_size=COUNT),
+)
+def test_debuts_are_their_formula(lists, seeds, shared):
+    rows = np.arange(COUNT)
+    found = Debuts(Cooccurrence.of(lists, COUNT)).factors(
+        seeds, rows, np.array(shared, np.float32), 0.7
+    )
+    np.testing.assert_allclose(found, debut_by_hand(lists, seeds, rows, shared, 0.7), rtol=1e-3)
+
+
+def test_songs_that_came_up_when_the_seeds_did_come_first():
+    """Twenty playlists of three new songs, and a last one with a song of each of them."""
+    weeks = [[3 * week, 3 * week + 1, 3 * week + 2] for week in range(20)]
+    playlists = Cooccurrence.of([*weeks, [each[2] for each in weeks]], 60)
+    rows = np.arange(2, 60, 3)
+    even = np.ones(len(rows), np.float32)
+    found = Debuts(playlists).factors([30, 31, 33, 34], rows, even, 0.3)
+    assert set(rows[np.argsort(-found)[:2]].tolist()) == {32, 35}
+    assert found.max() > 1 > found.min()
+    for seeds in ([30], [0, 16, 30, 46]):  # nothing to agree with, no agreement
+        assert (Debuts(playlists).factors(seeds, rows, even, 0.3) == 1).all()
+
+
+def test_time_tells_nothing_where_all_songs_came_up_at_once():
+    playlists = Cooccurrence.of([list(range(COUNT)), [0, 1], [2, 3]], COUNT)
+    rows, even = np.arange(COUNT), np.ones(COUNT, np.float32)
+    np.testing.assert_allclose(Debuts(playlists).factors([0, 1], rows, even, 1.0), 1, rtol=1e-5)
+
+
 def test_the_blend_adds_its_sides_scaled_and_multiplies():
     random = np.random.default_rng(2)
     inputs, outputs = random.standard_normal((2, COUNT, 4)).astype(np.float32)
@@ -233,6 +296,7 @@ def test_the_blend_adds_its_sides_scaled_and_multiplies():
         freshness=0.6,
         novelty=0.3,
         fame=0.2,
+        debut_weight=0.8,
     )
     vectors, playlists = SongVectors(inputs, outputs), Cooccurrence.of(LISTS, COUNT)
     artists = Artists(ARTISTS)
@@ -252,11 +316,14 @@ def test_the_blend_adds_its_sides_scaled_and_multiplies():
     standing = np.exp(-0.6 * last - 0.3 * first) * artists.playlists(playlists) ** 0.2
     factor = np.exp(2.5 * artists.shares(seeds, query.weights)) * standing / standing.max()
     expected *= factor[others]
+    expected *= debut_by_hand(LISTS, seeds, others, shared[others], 0.8)
     rows, scores = ranker.best(query, COUNT, seeds)
     assert sorted(rows.tolist()) == others
     np.testing.assert_allclose(scores, np.sort(expected)[::-1], rtol=1e-4)
     unknown = Ranker(config, vectors, playlists).score(query, seeds)
     assert (unknown.artist == 1).all()
+    timeless = ranker.with_config(replace(config, debut_weight=0.0)).score(query, seeds)
+    assert (timeless.debut == 1).all()
 
 
 def test_measures_by_hand():
@@ -300,6 +367,7 @@ def test_diversity_is_one_minus_the_mean_cosine():
         ("freshness", float("inf")),
         ("novelty", None),
         ("fame", 3.0),
+        ("debut_weight", -0.1),
     ],
 )
 def test_settings_are_checked(name, value):
