@@ -49,7 +49,7 @@ def compare_paired(
     for number in range(ROUNDS):
         signs = random.integers(0, 2, len(differences)) * 2 - 1
         # rounding must not make a swap that changes nothing look smaller
-        as_large += abs((signs * differences).mean()) >= observed - 1e-12
+        as_large += bool(abs((signs * differences).mean()) >= observed - 1e-12)
         means[number] = differences[random.integers(0, len(differences), len(differences))].mean()
     low, high = np.quantile(means, (0.025, 0.975))
     return PairedComparison(

@@ -28,6 +28,7 @@ def test_the_p_value_is_that_of_the_permutation_test():
     assert found.low < found.difference < found.high
     error = np.std(after - before) / np.sqrt(40)
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert {type(value) for value in found.as_json().values()} == {float, int}
 
 
 def test_the_same_and_the_clearly_better():

@@ -45,21 +45,26 @@ class Plan:
     def steps(self) -> int:
         return sum(self.sizes)
 
-    def batches(self, start: int) -> Iterator[tuple[int, list[Row], bool]]:
-        """From step `start` on: its number from 1, its batch, whether to measure after it."""
+    @property
+    def measured_after(self) -> set[int]:
+        """The steps after which the model is measured; 0 is before the first."""
+        found, done, parts = {0}, 0, self.config.evaluations
+        for size in self.sizes:
+            found |= {done + math.ceil(size * part / parts) for part in range(1, parts + 1)}
+            done += size
+        return found
+
+    def batches(self, start: int) -> Iterator[tuple[int, list[Row]]]:
+        """From step `start` on: its number from 1 and its batch."""
         step = 0
         for number, size in enumerate(self.sizes):
             if step + size <= start:
                 step += size
                 continue
-            marks = {
-                math.ceil(size * part / self.config.evaluations)
-                for part in range(1, self.config.evaluations + 1)
-            }
-            for place, batch in enumerate(_epoch(self.data, self.config, number), 1):
+            for batch in _epoch(self.data, self.config, number):
                 step += 1
                 if step > start:
-                    yield step, batch, place in marks
+                    yield step, batch
 
 
 def _epoch(data: Dataset, config: EncoderTrainingConfig, number: int) -> list[list[Row]]:
@@ -96,8 +101,7 @@ class Fit:
         self.progress.start("Training", self.plan.steps, "steps")
         self.progress.advance(self.state.step)
         try:
-            if self.state.step == 0:
-                self._measure()
+            self._measure()  # or a training that was interrupted before it could
             return self._steps()
         except KeyboardInterrupt:
             if not self._updating:  # else the weights are between two steps
@@ -106,15 +110,14 @@ class Fit:
 
     def _steps(self) -> str:
         config = self.plan.config
-        for step, batch, measure in self.plan.batches(self.state.step):
+        for step, batch in self.plan.batches(self.state.step):
+            if self.judge and config.patience and self.state.without_better >= config.patience:
+                return f"no better for {config.patience} measurements"
             began = time.perf_counter()
             self._step(step, batch)
             self.state.seconds += time.perf_counter() - began
             self.progress.advance(1)
-            if measure:
-                self._measure()
-            if self.judge and config.patience and self.state.without_better >= config.patience:
-                return f"no better for {config.patience} measurements"
+            self._measure()
             now = time.monotonic()
             if now - self._saved_at > config.checkpoint_seconds:
                 self._save()
@@ -175,10 +178,11 @@ class Fit:
         )
 
     def _measure(self) -> None:
-        """Measures the held-out examples; the best state's weights are kept."""
-        if self.judge is None:
-            return
+        """Measures the held-out examples where it is time; the best state's weights are kept."""
         state, model = self.state, self.embedder.model
+        done = bool(state.measured) and state.measured[-1].step == state.step
+        if self.judge is None or done or state.step not in self.plan.measured_after:
+            return
         loss = self._mean_loss() if state.loss_count else None
         with mixed(model, self.base, self.plan.config.base_share or 0.0):
             metric = self.judge.measure()
