@@ -205,11 +205,9 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_an_interrupted_training_goes_on(folder, tmp_path, method, monkeypatch):
-    config = LMTrainingConfig(
-        epochs=6, max_tokens=32, rows_per_step=2, method=method, warmup_steps=2
-    )
+@pytest.mark.parametrize("settings", [{}, {"method": "lora"}, {"recall_steps": 5}])
+def test_an_interrupted_training_goes_on(folder, tmp_path, settings):
+    config = LMTrainingConfig(epochs=6, max_tokens=48, rows_per_step=1, warmup_steps=2, **settings)
 
     def weights(name):
         from safetensors.torch import load_file
@@ -231,6 +229,9 @@ def test_an_interrupted_training_goes_on(folder, tmp_path, method, monkeypatch):
     assert 0 < state["step"] < whole.steps
     parts = train("parts")
     assert parts.losses == pytest.approx(whole.losses)
+    assert len(parts.losses) == 6
+    assert parts.recall_loss == pytest.approx(whole.recall_loss)
+    assert (parts.recall_loss is None) == ("recall_steps" not in settings)
     for name, expected in weights("whole").items():
         torch.testing.assert_close(weights("parts")[name], expected)
     assert not (tmp_path / "parts" / "checkpoint").exists()
