@@ -91,5 +91,5 @@ def _row(
 
 
 def _some(drawn: random.Random, tokens: Sequence[int], least: int, most: int) -> list[int]:
-    """From `least` to `most` different tokens."""
-    return drawn.sample(tokens, drawn.randint(least, most))
+    """From `least` to `most` different tokens, no more than there are."""
+    return drawn.sample(tokens, min(len(tokens), drawn.randint(least, most)))
