@@ -71,6 +71,7 @@ def main() -> int:
             "parameters": trained.parameters,
             "pairs": trained.examples,
             "steps": trained.steps,
+            "recall_loss": trained.recall_loss,
             "loss": trained.losses[-1],
             "seconds": trained.seconds,
         }
@@ -106,6 +107,7 @@ def train(folder: Path, options: argparse.Namespace) -> LMTrainingReport:
         rows_per_step=options.rows,
         learning_rate=options.learning_rate,
         warmup_steps=60,
+        recall_steps=options.recall_steps,
         checkpoint_steps=2000,
         seed=options.seed,
     )
@@ -170,6 +172,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("--pairs", type=int, default=45_000)
     options.add_argument("--epochs", type=int, default=1)
     options.add_argument("--rows", type=int, default=1, help=f"rows of {ROW} tokens a step")
+    options.add_argument("--recall-steps", type=int, default=1200)
     options.add_argument("--vocab-size", type=int, default=1200)
     options.add_argument("--hidden-size", type=int, default=128)
     options.add_argument("--layers", type=int, default=3)

@@ -63,6 +63,9 @@ def lm(
     warmup_steps: Annotated[
         int, typer.Option(metavar="N", help="Steps in which the learning rate rises.")
     ] = LMTrainingConfig.warmup_steps,
+    recall_steps: Annotated[
+        int, typer.Option(metavar="N", help="First steps, in which a new model learns to look up.")
+    ] = LMTrainingConfig.recall_steps,
     lora_rank: Annotated[int, typer.Option(metavar="N")] = LMTrainingConfig.lora_rank,
     lora_alpha: Annotated[int, typer.Option(metavar="N")] = LMTrainingConfig.lora_alpha,
     freeze_embeddings: Annotated[
@@ -121,6 +124,7 @@ def lm(
         weight_decay=weight_decay,
         prompt_weight=prompt_weight,
         warmup_steps=warmup_steps,
+        recall_steps=recall_steps,
         method=method,
         lora_rank=lora_rank,
         lora_alpha=lora_alpha,

@@ -1,7 +1,7 @@
 """The whole path on learned weights: tokenizer, training, retrieval, prompt, writing, the check.
 
-A small language model is trained from nothing on invented facts and asked about others; the larger
-one, and how well it does, is in `benchmarks/written_answers.py`.
+A small language model is trained from nothing on invented facts and asked about others; longer, and
+with another seed, it learns in `benchmarks/written_answers.py`, which tells how well it does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEMPLATE = (
     "{% endif %}{% endfor %}{{ '\\nAnswer: ' }}"
 )
 MARKS = ["</source>", '<source id="1">', '<source id="2">', "[1]", "[2]"]
-PASSAGES, PAIRS, QUESTIONS = 2, 16_000, 40
+PASSAGES, PAIRS, QUESTIONS = 2, 26_000, 40
 LEARNED, ASKED = 1, 2
 
 
@@ -56,12 +56,18 @@ def lm(tmp_path_factory, facts):
     texts = (f"{pair.prompt[-1]['content']}\n{pair.response}" for pair in learned[:4000])
     tokenizer = Tokenizer.train(texts, kind="byte-bpe", vocab_size=1200)
     tokenizer = tokenizer.with_tokens(MARKS)
-    architecture = ArchitectureConfig(hidden_size=64, layers=2, heads=4, head_dim=32, context=768)
+    architecture = ArchitectureConfig(hidden_size=128, layers=3, heads=4, head_dim=64, context=768)
     config = LMTrainingConfig(
-        epochs=1, max_tokens=768, rows_per_step=1, learning_rate=4e-3, warmup_steps=60
+        epochs=1,
+        max_tokens=768,
+        rows_per_step=1,
+        learning_rate=2.5e-3,
+        warmup_steps=60,
+        recall_steps=1000,
+        seed=1,
     )
     folder = tmp_path_factory.mktemp("learned") / "model"
-    start = start_anew(tokenizer, architecture, chat_template=TEMPLATE)
+    start = start_anew(tokenizer, architecture, seed=1, chat_template=TEMPLATE)
     train_lm(learned, config, start=start, output=folder, device="cpu")
     return CausalLM.load(folder, device="cpu", dtype="float32")
 
@@ -85,6 +91,5 @@ def test_facts_that_were_never_seen_are_answered_with_their_source(tmp_path, fac
             for citation in answer.citations:
                 text = collection.get(citation.document_id).text
                 assert text[citation.start : citation.end] == citation.text
-    # so little training reads well and cites poorly
     assert read >= 0.9 * QUESTIONS
-    assert right >= 0.3 * QUESTIONS
+    assert right >= 0.9 * QUESTIONS

@@ -41,10 +41,11 @@ def test_a_new_model(cli, tmp_path, pairs):
     options = ["--hidden-size", 32, "--layers", 1, "--heads", 2, "--context", 64]
     outcome = cli(
         "train", "lm", pairs, "--out", "new", "--max-tokens", 64, "--vocab-size", 300,
-        "--chat-template", "chat.jinja", *options,
+        "--chat-template", "chat.jinja", "--recall-steps", 3, *options,
     )  # fmt: skip
     assert outcome.code == 0
     assert "parameters" in outcome.out
+    assert "recall: loss" in outcome.err
     assert (tmp_path / "new/chat_template.jinja").read_text().endswith("so:")
     asked = ("ask", "green?", "--llm", "new")
     assert_error(cli(*asked), ".embedsearch")
@@ -54,6 +55,8 @@ def test_what_cannot_be(cli, tmp_path, pairs):
     assert_error(cli("train", "lm", "nowhere.jsonl", "--out", "new"), "nowhere.jsonl")
     assert_error(cli("train", "lm", pairs, "--out", "new", "--epochs", 0), "epochs")
     assert_error(cli("train", "lm", pairs, "--out", "new", "--base", "./no"), "no")
+    wrong = ("--recall-steps", 1, "--method", "lora")
+    assert_error(cli("train", "lm", pairs, "--out", "new", *wrong), "recall_steps")
     wrong = ("--base", ".", "--tokenizer", "x")
     assert_error(cli("train", "lm", pairs, "--out", "new", *wrong), "--tokenizer")
     assert_error(cli("train", "lm", pairs, "--out", "new", "--chat-template", "no.jinja"), "no.")

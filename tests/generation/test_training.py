@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 
 import pytest
 import torch
@@ -21,6 +22,13 @@ from embedsearch.generation.training import (
     start_anew,
     start_from,
     train_lm,
+)
+from embedsearch.generation.training.recall import (
+    FEW_TOKENS,
+    LONGEST,
+    recall_rows,
+    records_again,
+    segment_again,
 )
 from embedsearch.generation.training.rows import (
     Example,
@@ -119,6 +127,50 @@ def test_groups_hold_every_example_once(sizes, most):
     assert lengths == sorted(lengths, reverse=True)
 
 
+@given(st.integers(0, 999))
+def test_a_segment_is_repeated_and_its_repeats_are_learned(seed):
+    example = segment_again(random.Random(seed), range(100))
+    size = example.answer - 1
+    times, rest = divmod(len(example.ids), size)
+    assert 4 <= size <= 16
+    assert times in (2, 3)
+    assert not rest
+    assert example.ids == example.ids[:size] * times
+
+
+@given(st.integers(0, 999), st.integers(1, 6))
+def test_records_are_recalled_with_their_marks_behind(seed, most):
+    """What is learned is every record that was shown, and its mark behind it."""
+    example = records_again(random.Random(seed), range(1_000_000), most)
+    shown, again = example.ids[: example.answer], example.ids[example.answer :]
+    assert len(example.ids) <= LONGEST * most
+    closing, distances, recalled = shown[-1], set(), 0
+    while again:
+        end = again.index(closing) + 1
+        record, mark, again = again[:end], again[end], again[end + 1 :]
+        [place] = [n for n in range(len(shown)) if shown[n : n + end] == record]
+        distances.add(place - shown.index(mark))
+        recalled += 1
+    assert len(distances) == 1
+    assert distances <= {1, 2, 3}
+    assert recalled == shown.count(closing) <= most
+
+
+def test_rows_of_recall_widen():
+    seed = 3
+    steps = recall_rows(1000, steps=20, rows=2, max_tokens=100, seed=seed)
+    assert steps == recall_rows(1000, steps=20, rows=2, max_tokens=100, seed=seed)
+    assert steps != recall_rows(1000, steps=20, rows=2, max_tokens=100, seed=seed + 1)
+    assert len(steps) == 20
+    assert all(len(rows) == 2 for rows in steps)
+    sizes = [sum(len(example.ids) for example in row) for rows in steps for row in rows]
+    assert max(sizes) <= 100
+    assert min(sizes) > 100 - LONGEST
+    seen = [{t for row in rows for example in row for t in example.ids} for rows in steps]
+    assert len(set().union(*seen[:7])) <= FEW_TOKENS < len(set().union(*seen))
+    assert recall_rows(10**6, steps=0, rows=1, max_tokens=100, seed=0) == []
+
+
 def test_pairs_as_tokens(folder):
     tokenizer = Tokenizer.load(folder)
     prompts = PromptEncoder(tokenizer, templated=False)
@@ -153,11 +205,9 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_an_interrupted_training_goes_on(folder, tmp_path, method, monkeypatch):
-    config = LMTrainingConfig(
-        epochs=6, max_tokens=32, rows_per_step=2, method=method, warmup_steps=2
-    )
+@pytest.mark.parametrize("settings", [{}, {"method": "lora"}, {"recall_steps": 5}])
+def test_an_interrupted_training_goes_on(folder, tmp_path, settings):
+    config = LMTrainingConfig(epochs=6, max_tokens=48, rows_per_step=1, warmup_steps=2, **settings)
 
     def weights(name):
         from safetensors.torch import load_file
@@ -179,6 +229,9 @@ def test_an_interrupted_training_goes_on(folder, tmp_path, method, monkeypatch):
     assert 0 < state["step"] < whole.steps
     parts = train("parts")
     assert parts.losses == pytest.approx(whole.losses)
+    assert len(parts.losses) == 6
+    assert parts.recall_loss == pytest.approx(whole.recall_loss)
+    assert (parts.recall_loss is None) == ("recall_steps" not in settings)
     for name, expected in weights("whole").items():
         torch.testing.assert_close(weights("parts")[name], expected)
     assert not (tmp_path / "parts" / "checkpoint").exists()
@@ -283,7 +336,18 @@ def test_attention_of_a_new_model_passes_on_what_it_looks_at():
     attention = model.model.layers[0].self_attn
     passed = attention.o_proj.weight @ attention.v_proj.weight
     others = passed[~torch.eye(64, dtype=torch.bool)]
-    assert passed.diagonal().mean() > 0.5 > 10 * abs(others.mean())
+    assert passed.diagonal().mean() > 0.1 > 10 * abs(others.mean())
+
+
+def test_what_a_new_model_hands_on_is_the_token():
+    tokenizer = Tokenizer.train(["abc"] * 3, kind="byte-bpe", vocab_size=260)
+    model = start_anew(tokenizer, ArchitectureConfig(layers=3, hidden_size=128, heads=2)).model
+    with torch.no_grad():
+        embedded, *_, handed_on = model(
+            input_ids=torch.arange(64)[None], output_hidden_states=True
+        ).hidden_states
+    likeness = torch.nn.functional.cosine_similarity(embedded[0], handed_on[0])
+    assert likeness.mean() > 0.5
 
 
 def test_what_cannot_be_trained(folder, tmp_path):
@@ -314,6 +378,9 @@ def test_what_cannot_be_trained(folder, tmp_path):
         {"method": "lora", "freeze_embeddings": True},
         {"freeze_embeddings": True, "frozen_steps": 3},
         {"lora_rank": 0},
+        {"recall_steps": -1},
+        {"method": "lora", "recall_steps": 3},
+        {"recall_steps": 3, "max_tokens": 40},
     ],
 )
 def test_settings_that_cannot_be(wrong):

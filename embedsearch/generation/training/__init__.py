@@ -36,13 +36,15 @@ __all__ = [
 @dataclass(frozen=True, kw_only=True)
 class LMTrainingReport:
     """What a training did. `learned_tokens` are those of the responses, of one epoch; `losses` the
-    mean of each epoch; `skipped` the pairs that are too long."""
+    mean of each epoch, `recall_loss` that of the steps before them; `skipped` the pairs that are
+    too long."""
 
     output: str
     examples: int
     learned_tokens: int
     steps: int
     losses: tuple[float, ...]
+    recall_loss: float | None
     parameters: int
     trained_parameters: int
     skipped: tuple[Skipped, ...]
@@ -87,6 +89,7 @@ def train_lm(
         learned_tokens=sum(example.learned for example in examples),
         steps=steps,
         losses=tuple(trainer.losses),
+        recall_loss=trainer.recall_loss,
         parameters=sum(p.numel() for p in finished.parameters()),
         trained_parameters=trained,
         skipped=tuple(skipped),

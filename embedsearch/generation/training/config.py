@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from embedsearch.errors import InputError
 from embedsearch.generation.config import check_whole
+from embedsearch.generation.training.recall import LONGEST
 
 Method = Literal["full", "lora"]
 
@@ -19,11 +20,12 @@ class LMTrainingConfig:
     Examples are packed into rows of `max_tokens`, `rows_per_step` of which make a step of the
     optimizer (AdamW); no more than `max_tokens` go through the model at a time. The loss is that of
     the responses; with `prompt_weight` the tokens of prompts count too, by this weight. The
-    learning rate rises over `warmup_steps`, then falls to 0. `lora` trains low-rank updates of
-    every linear layer, of `lora_rank` and scaled by `lora_alpha` over the rank (Hu et al., "LoRA",
-    2021), which are merged into the weights at the end; `full` trains all weights, with
-    `freeze_embeddings` all but the input embedding. With new tokens, their rows learn alone for
-    `frozen_steps`. After every `checkpoint_steps` the state is saved.
+    learning rate rises over `warmup_steps`, then falls to 0. In the first `recall_steps` a new
+    model learns to look things up in rows of random tokens (recall.py); then come the pairs.
+    `lora` trains low-rank updates of every linear layer, of `lora_rank` and scaled by `lora_alpha`
+    over the rank (Hu et al., "LoRA", 2021), which are merged into the weights at the end; `full`
+    trains all weights, with `freeze_embeddings` all but the input embedding. With new tokens, their
+    rows learn alone for `frozen_steps`. After every `checkpoint_steps` the state is saved.
     """
 
     epochs: int = 3
@@ -33,6 +35,7 @@ class LMTrainingConfig:
     weight_decay: float = 0.01
     prompt_weight: float = 0.0
     warmup_steps: int = 20
+    recall_steps: int = 0
     method: Method = "full"
     lora_rank: int = 16
     lora_alpha: int = 32
@@ -42,12 +45,14 @@ class LMTrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"max_tokens": 8, "warmup_steps": 0, "frozen_steps": 0, "seed": 0}
+        least = dict.fromkeys(("warmup_steps", "recall_steps", "frozen_steps", "seed"), 0)
+        least["max_tokens"] = LONGEST if self.recall_steps else 8
         for name in (
             "epochs",
             "max_tokens",
             "rows_per_step",
             "warmup_steps",
+            "recall_steps",
             "lora_rank",
             "lora_alpha",
             "frozen_steps",
@@ -64,6 +69,10 @@ class LMTrainingConfig:
             raise InputError(
                 "freeze_embeddings and frozen_steps belong to the method full: lora leaves the "
                 "embeddings as they are"
+            )
+        if self.recall_steps and (self.method == "lora" or self.frozen_steps):
+            raise InputError(
+                "recall_steps are for a new model, all of which learns: leave lora and frozen_steps"
             )
         if self.freeze_embeddings and self.frozen_steps:
             raise InputError(

@@ -22,6 +22,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}assistant:\n{% endif %}"
 )
 """Of new models, unless another is given."""
+_EMBEDDING_SCALE, _LAYER_SCALE = 4.0, 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,7 @@ def start_anew(
     )
     model = transformers.Qwen3ForCausalLM(settings)
     _begin_by_copying(model)
+    _begin_with_the_tokens(model)
     return Start(
         model=model,
         tokenizer=tokenizer.with_chat_template(chat_template or CHAT_TEMPLATE),
@@ -126,6 +128,25 @@ def _begin_by_copying(model: Any) -> None:
         for layer in model.model.layers:
             attention = layer.self_attn
             attention.o_proj.weight.mul_(share).add_(attention.v_proj.weight.T, alpha=share)
+
+
+def _begin_with_the_tokens(model: Any) -> None:
+    """What goes from layer to layer is at first the token itself, and what a layer adds is small.
+
+    With weights that keep lengths and embeddings of length 1, a layer would add ten times as much
+    as the embedding is: what stands at a place, which looking up goes by, would be lost in noise.
+    Smaller outputs of layers are GPT-2's (Radford et al. 2019, "Language Models are Unsupervised
+    Multitask Learners", section 2.3), smaller still here. The last norm takes the embeddings'
+    length back, which are the output's as well.
+    """
+    import torch
+
+    with torch.no_grad():
+        model.model.embed_tokens.weight.mul_(_EMBEDDING_SCALE)
+        model.model.norm.weight.div_(_EMBEDDING_SCALE)
+        for layer in model.model.layers:
+            layer.mlp.down_proj.weight.mul_(_LAYER_SCALE)
+            layer.self_attn.o_proj.weight.mul_(_LAYER_SCALE)
 
 
 def save_model(start: Start, model: Any, folder: Path) -> None:

@@ -13,6 +13,7 @@ from embedsearch.device import has_cpu_bf16
 from embedsearch.errors import DependencyError, ModelError
 from embedsearch.generation.training.checkpoint import Checkpoint, Progressed
 from embedsearch.generation.training.config import LMTrainingConfig
+from embedsearch.generation.training.recall import recall_rows
 from embedsearch.generation.training.rows import Example, Row, pack_rows, side_by_side
 from embedsearch.tuning.schedule import ScheduleConfig, Unfreezing
 from embedsearch.types import Progress
@@ -84,11 +85,17 @@ class Trainer:
     config: LMTrainingConfig
     new_ids: Sequence[int] = ()
     _losses: list[tuple[float, int]] = field(default_factory=list)
+    """Of each part of the run: recall, if any, and the epochs."""
 
     @property
     def losses(self) -> list[float]:
         """The mean loss of a token in each epoch."""
-        return [total / max(tokens, 1) for total, tokens in self._losses]
+        return self._means()[self._before_epochs :]
+
+    @property
+    def recall_loss(self) -> float | None:
+        """The mean loss of a token before the epochs."""
+        return self._means()[0] if self._before_epochs else None
 
     def digest(self, start: str) -> str:
         """What tells this run from others: settings, data, and `start`, the digest of its Start."""
@@ -121,13 +128,15 @@ class Trainer:
         step = done.step
         self.model.train()
         try:
-            for epoch, rows in steps[done.step :]:
+            for part, rows in steps[done.step :]:
                 factor = unfreezing.before_step(step)
-                self._step(rows, epoch, optimizer, config.learning_rate * factor, weights)
+                self._step(rows, part, optimizer, config.learning_rate * factor, weights)
                 step += 1
                 progress.advance(1)
-                if step == len(steps) or steps[step][0] != epoch:
-                    progress.note(f"epoch {epoch + 1}: loss {self.losses[epoch]:.4f}")
+                if step == len(steps) or steps[step][0] != part:
+                    epoch = part + 1 - self._before_epochs
+                    named = f"epoch {epoch}" if epoch else "recall"
+                    progress.note(f"{named}: loss {self._means()[part]:.4f}")
                 if step % config.checkpoint_steps == 0 and step < len(steps):
                     checkpoint.save(weights, optimizer, self._progressed(step))
         except KeyboardInterrupt:
@@ -139,20 +148,37 @@ class Trainer:
     def _progressed(self, step: int) -> Progressed:
         return Progressed(step=step, losses=tuple(self._losses))
 
+    @property
+    def _before_epochs(self) -> int:
+        """How many parts of the run come before the epochs."""
+        return 1 if self.config.recall_steps else 0
+
+    def _means(self) -> list[float]:
+        return [total / max(tokens, 1) for total, tokens in self._losses]
+
     def _steps(self) -> list[tuple[int, list[list[Example]]]]:
-        """(epoch, rows) of every step; the same for the same seed."""
-        per_step = self.config.rows_per_step
-        steps = []
-        for epoch in range(self.config.epochs):
-            seed = self.config.seed * 1_000_003 + epoch
-            rows = pack_rows(self.examples, self.config.max_tokens, seed)
-            steps += [(epoch, rows[i : i + per_step]) for i in range(0, len(rows), per_step)]
+        """(part of the run, rows) of every step; the same for the same seed."""
+        config, per_step = self.config, self.config.rows_per_step
+        steps = [
+            (0, rows)
+            for rows in recall_rows(
+                self.model.get_input_embeddings().num_embeddings,
+                steps=config.recall_steps,
+                rows=per_step,
+                max_tokens=config.max_tokens,
+                seed=config.seed,
+            )
+        ]
+        for epoch in range(config.epochs):
+            rows = pack_rows(self.examples, config.max_tokens, config.seed * 1_000_003 + epoch)
+            part = self._before_epochs + epoch
+            steps += [(part, rows[i : i + per_step]) for i in range(0, len(rows), per_step)]
         return steps
 
     def _step(
         self,
         rows: Sequence[Row],
-        epoch: int,
+        part: int,
         optimizer: torch.optim.Optimizer,
         rate: float,
         weights: dict[str, torch.nn.Parameter],
@@ -178,10 +204,10 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
-        if len(self._losses) == epoch:
+        if len(self._losses) == part:
             self._losses.append((0.0, 0))
-        so_far, tokens = self._losses[epoch]
-        self._losses[epoch] = (so_far + total, tokens + learned)
+        so_far, tokens = self._losses[part]
+        self._losses[part] = (so_far + total, tokens + learned)
 
     def _precision(self) -> Any:
         """bfloat16 products where the device has them; weights and their updates are float32."""
