@@ -46,6 +46,21 @@ def test_so_many_lists_lie_within_their_gap_on_average(probes: int) -> None:
     assert (lists >= 0).sum() / len(QUERIES) == pytest.approx(probes, rel=0.05)
 
 
+@pytest.mark.parametrize("queries", [QUERIES, QUERIES[:1]])
+def test_the_nearest_list_is_always_looked_at(queries: np.ndarray) -> None:
+    lists, similar = within(CENTROIDS, queries, -1.0)
+    assert lists.tolist() == (queries @ CENTROIDS.T).argmax(axis=1)[:, None].tolist()
+    assert (similar > -1).all()
+
+
+def test_one_list_for_each_query_finds_something() -> None:
+    rows = unit(4000, 16, seed=3)
+    codes = train_codes("IVF32,SQ8", 16, rows, [rows])
+    codes.measure_gaps(QUERIES)
+    for query in QUERIES[:50]:
+        assert codes.candidates(query[None], 5, 1)[0, 0] >= 0
+
+
 def test_all_lists_are_looked_at_where_all_are_asked_for() -> None:
     gaps = gaps_of(CENTROIDS, QUERIES[:5])
     lists, _ = within(CENTROIDS, unit(50, 16, seed=2), gap_for(40, 40, gaps))
