@@ -42,8 +42,7 @@ BATCH = 4096
 
 SAME_FOR_ALL = 1.5
 """A GPU looks at as many lists for every query as it is told, a CPU does so on average (see
-`lists`). For the same share of the neighbours that takes 1.2 (0.965) to 1.4 times as many (0.995)
-of the lists of 300,000 sentences."""
+`lists`). For the same share of the neighbours a GPU needs more of them."""
 
 COPIED_AT_A_TIME = 1 << 18
 
