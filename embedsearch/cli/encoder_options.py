@@ -76,7 +76,8 @@ BaseShare = Annotated[
     float | None,
     typer.Option(
         metavar="X",
-        help="The part of the base that stays in the weights: 0, or 0.5 with --from-collection.",
+        help="The part of the base that stays in the weights: 0, or 0.5 with --from-collection "
+        "and a loss but `late`.",
         show_default=False,
     ),
 ]

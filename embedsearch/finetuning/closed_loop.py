@@ -26,8 +26,8 @@ from embedsearch.finetuning.training import Data, examples_of, train_encoder
 from embedsearch.types import SILENT, Progress
 
 SHARE_WITHOUT_QUESTIONS = 0.5
-"""Of the base, where the pairs were made of documents: these are unlike what users ask, and on
-cranfield's questions all that was trained loses a little, with half of the base it gains."""
+"""Of the base, where pairs made of documents are taken for questions and answers: they are unlike
+what users ask."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,8 @@ def improve_encoder(
     Args:
         output: a new folder for the model; it has to stay where it is once it was promoted.
         data, held_out: as for `train_encoder`; without data, pairs are made of the documents, and
-            half of the base stays in the weights unless the config says otherwise.
+            half of the base stays in the weights unless the config says otherwise, or the loss is
+            `late`, which does not take such pairs for answers.
         base: None for the collection's own model.
         judged: a folder in the BEIR layout, whose documents are in the collection by their ids. Its
             questions are refused in `data`; the model is tried on them.
@@ -97,13 +98,16 @@ def improve_encoder(
         list(made.pairs) if made else examples_of(data or [], config.reading, progress)
     )
     pairs = [each for each in examples if isinstance(each, TrainingPair)]
-    mining = None
-    if config.mining is not None and pairs:
-        mined, mining = mine_hard_negatives(collection, pairs, config.mining, progress=progress)
-        examples = list(mined)
     training = config.training
-    if made and training.base_share is None:
+    if made and training.base_share is None and training.loss != "late":
         training = replace(training, base_share=SHARE_WITHOUT_QUESTIONS)
+    mining, search = None, config.mining
+    if search is not None and training.loss == "late":
+        # the guide says how near each of them is: an answer among them does no harm
+        search = replace(search, margin=None, cross_check=False)
+    if search is not None and pairs:
+        mined, mining = mine_hard_negatives(collection, pairs, search, progress=progress)
+        examples = list(mined)
     report = train_encoder(
         examples,
         training,

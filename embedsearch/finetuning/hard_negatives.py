@@ -64,8 +64,8 @@ class MiningConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MiningReport:
-    """What became of the candidates. `dropped` counts them by reason: `answer` (known to be one),
-    `margin`, `duplicate`, `cross_check`, `beyond_count`."""
+    """What became of the candidates. `dropped` counts them by reason: `question` (they say the
+    same), `answer` (known to be one), `margin`, `duplicate`, `cross_check`, `beyond_count`."""
 
     pairs: int
     without_negatives: int
@@ -240,7 +240,10 @@ def _choose(
     for each in candidates:
         if each.hit.rank < config.first:
             continue
-        reason = _reason(each, query, positive, vectors[each.text], answers, before, config)
+        if normal(pair.anchor) in _texts(each):
+            reason = "question"
+        else:
+            reason = _reason(each, query, positive, vectors[each.text], answers, before, config)
         counts.candidates += 1
         if reason:
             counts.dropped[reason] += 1
@@ -285,8 +288,13 @@ def _reason(
 
 
 def _is_answer(each: _Candidate, answers: set[str]) -> bool:
-    texts = {f"text {normal(each.text)}", f"text {normal(each.hit.text)}"}
+    texts = {f"text {text}" for text in _texts(each)}
     return f"document {each.hit.document_id}" in answers or bool(texts & answers)
+
+
+def _texts(each: _Candidate) -> set[str]:
+    """What it says, with its title and headings and without."""
+    return {normal(each.text), normal(each.hit.text)}
 
 
 def _ranks_of_answer(candidates: Sequence[_Candidate], answers: set[str]) -> tuple[int, int]:

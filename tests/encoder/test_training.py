@@ -22,6 +22,7 @@ from embedsearch.encoder.training.checkpoint import Checkpoints
 from embedsearch.encoder.training.dataset import Row, make_dataset
 from embedsearch.encoder.training.examples import check_examples, check_leakage
 from embedsearch.encoder.training.freezing import prepare_mode
+from embedsearch.encoder.training.guides import by_vectors
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import batch_loss, choose_loss, texts_of
 from embedsearch.errors import InputError, ModelError
@@ -110,7 +111,8 @@ def test_gist_leaves_out_what_the_guide_holds_nearer():
     expected = torch.nn.functional.cross_entropy(
         scores.masked_fill(mask, -torch.inf), torch.arange(5)
     )
-    found = batch_loss(batch, "gist", replace(CONFIG, gist_margin=0.1), guide.numpy())(vectors)
+    config = replace(CONFIG, gist_margin=0.1)
+    found = batch_loss(batch, "gist", config, by_vectors(guide.numpy()))(vectors)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -425,6 +427,9 @@ def test_frozen_layers_stay(tmp_path, base):
     [
         {"cached": True, "batch_tokens": 32},
         {"loss": "gist"},
+        {"loss": "late"},
+        {"loss": "late", "cached": True, "batch_tokens": 32},
+        {"loss": "late", "new_terms": 2, "frozen_share": 0.5},
         {"loss": "triplet"},
         {"matryoshka_dims": (8, 16)},
         {"gradient_checkpointing": True},

@@ -54,6 +54,13 @@ def test_an_answer_is_known_by_its_text_too(collection):
     assert report.dropped["answer"] == 1
 
 
+def test_what_says_no_more_than_the_question_is_no_negative(collection):
+    pair = TrainingPair(anchor="Red apple tree in the garden", positive="elsewhere")
+    (mined,), report = mine(collection, [pair])
+    assert set(mined.negatives) == texts("answer", "copy", "far", "other")
+    assert report.dropped["question"] == 1
+
+
 def test_the_other_answers_of_a_question_are_no_negatives(collection):
     second = TrainingPair(anchor=PAIR.anchor, positive="elsewhere", document="near")
     mined, report = mine(collection, [PAIR, second])

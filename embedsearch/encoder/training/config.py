@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from embedsearch.errors import InputError
 
-Loss = Literal["auto", "ranking", "gist", "triplet", "cosent"]
+Loss = Literal["auto", "ranking", "gist", "late", "triplet", "cosent"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -18,9 +18,10 @@ class EncoderTrainingConfig:
 
     `loss`: `ranking` is multiple-negatives ranking (InfoNCE over the batch), `gist` the same but
     for candidates that the encoder, as it was before, holds nearer to the anchor than the positive
-    less `gist_margin`; `triplet` keeps a positive `triplet_margin` nearer than its negative;
-    `cosent` orders scored pairs. `auto` is `cosent` for scored pairs, `ranking` for all others.
-    `scale` multiplies the cosines of ranking, gist and cosent (the inverse temperature).
+    less `gist_margin`; `late` ranks the texts of a batch as the base's late interaction does, token
+    by token, and takes no pair for an answer; `triplet` keeps a positive `triplet_margin` nearer
+    than its negative; `cosent` orders scored pairs. `auto` is `cosent` for scored pairs, `ranking`
+    for all others. `scale` multiplies cosines but those of triplets (the inverse temperature).
     `negatives` of a pair are drawn anew for every epoch. `matryoshka_dims` trains the first so many
     numbers of a vector too, so that it can be cut. `cached` embeds a batch twice, so that memory
     holds `batch_tokens` tokens of it at a time instead of all.

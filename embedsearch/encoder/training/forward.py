@@ -21,6 +21,17 @@ TOKENIZED_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """Texts behind the model, float32: unit `vectors` (texts, dim), unit `tokens` (texts, length,
+    dim) and the `ids` they are of; `mask` is False for padding."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    tokens: torch.Tensor
+    vectors: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextEmbedder:
     """The model in training, and all texts as token ids: they are tokenized once.
 
@@ -40,8 +51,8 @@ class TextEmbedder:
         import torch
 
         parts, order = [], []
-        for part in self._parts(texts):
-            parts.append(self._embed_part([texts[place] for place in part]))
+        for part in self.parts(texts):
+            parts.append(self._vectors([texts[place] for place in part]))
             order += part
         places = torch.empty(len(order), dtype=torch.long)
         places[torch.tensor(order)] = torch.arange(len(order))
@@ -67,15 +78,30 @@ class TextEmbedder:
         (loss * scale).backward()  # type: ignore[no-untyped-call]
         assert vectors.grad is not None
         torch.manual_seed(seed)  # the same dropout as before
-        for part in self._parts(texts):
-            again = self._embed_part([texts[place] for place in part])
+        for part in self.parts(texts):
+            again = self._vectors([texts[place] for place in part])
             again.backward(vectors.grad[torch.tensor(part, device=self.device)])  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
-    def _parts(self, texts: Sequence[int]) -> Iterator[list[int]]:
+    def parts(self, texts: Sequence[int]) -> Iterator[list[int]]:
+        """Places in `texts` of those that go through the model together."""
         return batches([len(self.ids[text]) for text in texts], self.batch_tokens)
 
-    def _embed_part(self, texts: Sequence[int]) -> torch.Tensor:
+    def forward(self, texts: Sequence[int]) -> Embedded:
+        """All that the model says of texts that go through it together."""
+        ids, mask = self._padded(texts)
+        features = self._features(ids, mask)
+        return Embedded(
+            ids=ids,
+            mask=mask.bool(),
+            tokens=_unit(features["token_embeddings"]),
+            vectors=_unit(features["sentence_embedding"]),
+        )
+
+    def _vectors(self, texts: Sequence[int]) -> torch.Tensor:
+        return _unit(self._features(*self._padded(texts))["sentence_embedding"])
+
+    def _padded(self, texts: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
 
         rows = [self.ids[text] for text in texts]
@@ -85,12 +111,17 @@ class TextEmbedder:
         for place, row in enumerate(rows):
             ids[place, : len(row)] = row
             mask[place, : len(row)] = 1
+        return ids.to(self.device), mask.to(self.device)
+
+    def _features(self, ids: torch.Tensor, mask: torch.Tensor) -> Any:
         with half_precision(self.precision, self.device):
-            features = self.model(
-                {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
-            )
-        vectors = features["sentence_embedding"].float()
-        return torch.nn.functional.normalize(vectors, dim=1)
+            return self.model({"input_ids": ids, "attention_mask": mask})
+
+
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.nn.functional.normalize(vectors.float(), dim=-1)
 
 
 def tokenize(model: Any, texts: Sequence[Text], max_tokens: int | None) -> list[torch.Tensor]:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from embedsearch.encoder.training.config import EncoderTrainingConfig, Loss
     from embedsearch.encoder.training.dataset import Dataset, Row
     from embedsearch.encoder.training.forward import TextEmbedder
+    from embedsearch.encoder.training.guides import Guide
     from embedsearch.encoder.training.held_out import HeldOut
     from embedsearch.tuning.schedule import Unfreezing
-    from embedsearch.types import Progress, Vectors
+    from embedsearch.types import Progress
 
 NOTE_SECONDS = 60.0
 
@@ -73,13 +74,13 @@ def _epoch(data: Dataset, config: EncoderTrainingConfig, number: int) -> list[li
 
 @dataclass(kw_only=True)
 class Fit:
-    """A training under way. `guide` has vectors of all texts for the loss `gist`; `base` has the
-    weights before, where a share of them stays."""
+    """A training under way. `guide` is for the losses that have one; `base` has the weights before,
+    where a share of them stays."""
 
     embedder: TextEmbedder
     plan: Plan
     loss: Loss
-    guide: Vectors | None
+    guide: Guide | None
     optimizer: Any
     scaler: Any
     schedule: Unfreezing

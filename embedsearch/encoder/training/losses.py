@@ -1,8 +1,8 @@
 """The losses over one batch, as functions of the vectors of its texts.
 
 Ranking is computed here, because candidates must be left out one by one: those that are known to
-belong to the anchor, and those that a guide takes for such. Everything else is the loss of
-sentence-transformers.
+belong to the anchor, and those that a guide takes for such; so is learning from a guide.
+Everything else is the loss of sentence-transformers.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 from embedsearch.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
     from embedsearch.encoder.training.config import EncoderTrainingConfig, Loss
     from embedsearch.encoder.training.dataset import Row
     from embedsearch.encoder.training.examples import Shape
-    from embedsearch.types import Vectors
+    from embedsearch.encoder.training.guides import Guide
 
 BatchLoss = Callable[["torch.Tensor"], "torch.Tensor"]
 """From the vectors of a batch's texts, in the order of `texts_of`, to the loss."""
@@ -29,7 +27,7 @@ _NO_MODEL: Any = None
 """A loss over vectors needs none."""
 
 _SUITABLE: dict[Shape, tuple[Loss, ...]] = {
-    "pairs": ("ranking", "gist", "triplet"),
+    "pairs": ("ranking", "gist", "late", "triplet"),
     "scored": ("cosent",),
     "labelled": ("ranking", "gist"),
 }
@@ -57,12 +55,15 @@ def texts_of(batch: Sequence[Row]) -> list[int]:
 
 
 def batch_loss(
-    batch: Sequence[Row], loss: Loss, config: EncoderTrainingConfig, guide: Vectors | None
+    batch: Sequence[Row], loss: Loss, config: EncoderTrainingConfig, guide: Guide | None
 ) -> BatchLoss:
-    """The loss of a batch; `guide` has a vector of every text, shape (texts, any)."""
+    """The loss of a batch; `gist` and `late` need a guide."""
     places = {number: place for place, number in enumerate(texts_of(batch))}
     if loss in ("ranking", "gist"):
-        found = _ranking(batch, places, config, guide if loss == "gist" else None)
+        found = _ranking(batch, places, config, guide)
+    elif loss == "late":
+        assert guide is not None
+        found = _late(batch, places, config, guide)
     elif loss == "triplet":
         found = _triplet(batch, places, config)
     else:
@@ -74,49 +75,82 @@ def _ranking(
     batch: Sequence[Row],
     places: dict[int, int],
     config: EncoderTrainingConfig,
-    guide: Vectors | None,
+    guide: Guide | None,
 ) -> BatchLoss:
     """InfoNCE: each anchor's positive against all other texts of the batch that answer an anchor or
     are a negative (van den Oord et al. 2018; Henderson et al. 2017, section 4.4)."""
     import torch
 
-    anchors = [row.anchor for row in batch]
-    candidates = [row.positive for row in batch]
-    candidates += list(
-        dict.fromkeys(
-            each for row in batch for each in row.negatives if each not in set(candidates)
-        )
-    )
-    left_out = torch.from_numpy(_left_out(batch, candidates, config.gist_margin, guide))
-    rows = torch.tensor([places[each] for each in anchors])
+    candidates = _candidates(batch)
+    left_out = _left_out(batch, candidates, config.gist_margin, guide)
+    cosines = _cosines(batch, candidates, places)
+
+    def compute(vectors: torch.Tensor) -> torch.Tensor:
+        device = vectors.device
+        scores = cosines(vectors) * config.scale
+        scores = scores.masked_fill(left_out.to(device), -torch.inf)
+        return torch.nn.functional.cross_entropy(scores, torch.arange(len(batch), device=device))
+
+    return compute
+
+
+def _late(
+    batch: Sequence[Row], places: dict[int, int], config: EncoderTrainingConfig, guide: Guide
+) -> BatchLoss:
+    """How far the vectors' order of all texts of the batch, as chances, is from the guide's
+    (Kullback-Leibler; Lin, Yang and Lin 2021, "In-Batch Negatives for Knowledge Distillation with
+    Tightly-Coupled Teachers")."""
+    import torch
+
+    candidates = _candidates(batch)
+    wanted = torch.softmax(guide([row.anchor for row in batch], candidates) * config.scale, dim=1)
+    cosines = _cosines(batch, candidates, places)
+
+    def compute(vectors: torch.Tensor) -> torch.Tensor:
+        found = torch.log_softmax(cosines(vectors) * config.scale, dim=1)
+        return torch.nn.functional.kl_div(found, wanted.to(found.device), reduction="batchmean")
+
+    return compute
+
+
+def _candidates(batch: Sequence[Row]) -> list[int]:
+    """The positives of a batch in order, then its negatives, each once."""
+    positives = [row.positive for row in batch]
+    negatives = (each for row in batch for each in row.negatives)
+    return list(dict.fromkeys((*positives, *negatives)))
+
+
+def _cosines(
+    batch: Sequence[Row], candidates: Sequence[int], places: dict[int, int]
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """From the vectors of a batch to the cosines of anchors and candidates."""
+    import torch
+
+    rows = torch.tensor([places[row.anchor] for row in batch])
     columns = torch.tensor([places[each] for each in candidates])
 
     def compute(vectors: torch.Tensor) -> torch.Tensor:
         device = vectors.device
-        queries, documents = vectors[rows.to(device)], vectors[columns.to(device)]
-        scores = (queries @ documents.T) * config.scale
-        scores = scores.masked_fill(left_out.to(device), -torch.inf)
-        return torch.nn.functional.cross_entropy(scores, torch.arange(len(rows), device=device))
+        return vectors[rows.to(device)] @ vectors[columns.to(device)].T
 
     return compute
 
 
 def _left_out(
-    batch: Sequence[Row], candidates: Sequence[int], margin: float, guide: Vectors | None
-) -> NDArray[np.bool_]:
+    batch: Sequence[Row], candidates: Sequence[int], margin: float, guide: Guide | None
+) -> torch.Tensor:
     """Candidates that an anchor must not be pushed away from, shape (anchors, candidates): its
     other answers, itself, and what the guide holds nearer to it than its positive less `margin`
     (GISTEmbed: Solatorio 2024)."""
-    import numpy as np
+    import torch
 
-    found = np.array(
+    found = torch.tensor(
         [[each in row.answers or each == row.anchor for each in candidates] for row in batch]
     )
     if guide is not None:
-        anchors = guide[[row.anchor for row in batch]]
-        near = anchors @ guide[list(candidates)].T
-        found |= near > np.diagonal(near)[:, None] - margin
-    found[np.arange(len(batch)), np.arange(len(batch))] = False
+        near = guide([row.anchor for row in batch], candidates)
+        found |= near > near.diagonal()[:, None] - margin
+    found.fill_diagonal_(False)
     return found
 
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from embedsearch.encoder.training.config import EncoderTrainingConfig, Loss
     from embedsearch.encoder.training.examples import Example
     from embedsearch.encoder.training.forward import TextEmbedder
+    from embedsearch.encoder.training.guides import Guide
     from embedsearch.encoder.training.held_out import HeldOut
     from embedsearch.encoder.training.loop import Fit
-    from embedsearch.types import Vectors
 
 
 def train(
@@ -153,7 +153,7 @@ def _prepare(
         embedder=embedder,
         plan=plan,
         loss=loss,
-        guide=_guide(folder, data) if loss == "gist" else None,
+        guide=_guide(folder, data, loss, config, where),
         optimizer=optimizer,
         scaler=torch.amp.GradScaler("cuda", enabled=embedder.precision == "float16"),
         schedule=schedule,
@@ -227,19 +227,28 @@ def _load(
         return load_model(made.folder, device), made.new_ids
 
 
-def _guide(folder: ModelFolder, data: Dataset) -> Vectors:
-    """Vectors of all texts as the base has them, which then guides its own training."""
+def _guide(
+    folder: ModelFolder, data: Dataset, loss: Loss, config: EncoderTrainingConfig, device: str
+) -> Guide | None:
+    """The base, which guides its own training; None for a loss without a guide."""
     import numpy as np
 
     from embedsearch.encoder.sentence import SentenceEncoder
+    from embedsearch.encoder.torch_engine import load_model
+    from embedsearch.encoder.training.guides import by_late_interaction, by_vectors
 
+    if loss == "late":
+        model = load_model(folder.root, device).eval()
+        return by_late_interaction(_embedder(model, data, config, device))
+    if loss != "gist":
+        return None
     encoder = SentenceEncoder.load(folder.root)
     out = np.empty((len(data.texts), encoder.dim), dtype=np.float32)
     for task, encode in (("query", encoder.encode_query), ("document", encoder.encode_document)):
         rows = [number for number, (side, _) in enumerate(data.texts) if side == task]
         if rows:
             out[rows] = encode([data.texts[row][1] for row in rows])
-    return out
+    return by_vectors(out)
 
 
 def _write(fit: Fit, target: Path) -> ModelFolder:
