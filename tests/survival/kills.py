@@ -94,8 +94,8 @@ class Killing:
         self.expected = self._undisturbed()
 
     def _undisturbed(self) -> Expected:
-        place = self._copy()
-        before = read_state(place / "c.es")
+        before = read_state(self._copy() / "c.es")
+        place = self._copy()  # untouched: reading may leave a step less or more to do
         outcome = self._run(place, self.scenario.job | {"die_at": 0})
         assert outcome.status == 0, outcome
         return Expected(
