@@ -95,8 +95,12 @@ def test_pairs_from_the_collection(tmp_path, capsys, judged):
     own = ["--from-collection", "--out", tmp_path / "own", *arguments[3:], "--base-share", "0"]
     assert run(capsys, "train", "encoder", *own)[0] == 0
     assert settings_of(tmp_path / "own")["base_share"] == 0.0
-    late = ["--from-collection", "--out", tmp_path / "late", *arguments[3:], "--loss", "late"]
-    assert run(capsys, "train", "encoder", *late)[0] == 0
+    mined = ["--from-collection", "--db", db, *FEW_STEPS, "--margin", "1", "--out"]
+    _, found = run(capsys, "train", "encoder", *mined, tmp_path / "mined")
+    assert found["mining"]["dropped"]["margin"]
+    late = [*mined, tmp_path / "late", "--loss", "late"]
+    _, found = run(capsys, "train", "encoder", *late)
+    assert not {"margin", "cross_check"} & found["mining"]["dropped"].keys()
     assert settings_of(tmp_path / "late")["base_share"] is None  # such pairs are no answers to it
     main(["train", "encoder", *map(str, arguments)])
     assert "is there already" in capsys.readouterr().err

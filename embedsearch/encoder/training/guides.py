@@ -34,7 +34,8 @@ def by_late_interaction(embedder: TextEmbedder) -> Guide:
     """
     import torch
 
-    special = torch.tensor(embedder.model.tokenizer.all_special_ids, device=embedder.device)
+    ids = embedder.model.tokenizer.all_special_ids
+    special = torch.tensor(ids, dtype=torch.long, device=embedder.device)  # there may be none
 
     def scores(anchors: Sequence[int], candidates: Sequence[int]) -> torch.Tensor:
         with torch.no_grad():
