@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedsearch.songs.catalogue import Catalogue
+from embedsearch.songs.catalogue import Catalogue, Song
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,10 +20,11 @@ PRIOR = 5.0
 
 
 class Artists:
-    """The artists of rows: `of` numbers those of each row, none where nothing is known."""
+    """The artists of rows: `of` numbers those of each row, none where nothing is known; `numbers`
+    are those of names."""
 
-    def __init__(self, of: Sequence[tuple[int, ...]]) -> None:
-        self.of = of
+    def __init__(self, of: Sequence[tuple[int, ...]], numbers: Mapping[str, int]) -> None:
+        self.of, self.numbers = of, numbers
         rows: dict[int, list[int]] = {}
         for row, artists in enumerate(of):
             for artist in artists:
@@ -36,30 +37,33 @@ class Artists:
         numbers: dict[str, int] = {}
         of = []
         for song_id in songs:
-            song = catalogue.get(song_id)
-            names = song.artist.casefold().split(",") if song is not None else ()
-            plain = dict.fromkeys(name.strip() for name in names)
-            of.append(tuple(numbers.setdefault(name, len(numbers)) for name in plain if name))
-        return cls(of)
+            names = _names(catalogue.get_song(song_id))
+            of.append(tuple(numbers.setdefault(name, len(numbers)) for name in names))
+        return cls(of, numbers)
 
-    def shares(self, seeds: Sequence[int], weights: Scores) -> Scores:
-        """How much of the seeds' weight each song's artist has, shape (songs,).
+    def of_song(self, song: Song) -> tuple[int, ...]:
+        """The numbers of a song's artists, of those that any row has."""
+        return tuple(self.numbers[name] for name in _names(song) if name in self.numbers)
 
+    def shares(self, seeds: Sequence[tuple[int, ...]], weights: Scores) -> Scores:
+        """How much of the weight of the seeds each song's artist has, shape (songs,).
+
+        `seeds` are the artists of each.
         Of several artists of a song the one with the most counts; `PRIOR` is in the whole.
         """
         found = np.zeros(len(self.of), np.float32)
         sums: dict[int, float] = {}
-        for seed, weight in zip(seeds, weights.tolist(), strict=True):
-            for artist in self.of[seed]:
+        for artists, weight in zip(seeds, weights.tolist(), strict=True):
+            for artist in artists:
                 sums[artist] = sums.get(artist, 0.0) + weight
         for artist in sorted(sums, key=sums.__getitem__):
             found[self._rows[artist]] = sums[artist]
         return found / np.float32(float(weights.sum()) * (1 + PRIOR / max(len(seeds), 1)))
 
-    def common(self, seeds: Sequence[int], row: int) -> NDArray[np.bool_]:
-        """Which seeds have an artist of a song, shape (seeds,)."""
+    def common(self, seeds: Sequence[tuple[int, ...]], row: int) -> NDArray[np.bool_]:
+        """Which seeds, by their artists, have an artist of a song, shape (seeds,)."""
         own = set(self.of[row])
-        return np.array([not own.isdisjoint(self.of[seed]) for seed in seeds], bool)
+        return np.array([not own.isdisjoint(artists) for artists in seeds], bool)
 
     def playlists(self, together: Cooccurrence) -> Scores:
         """How many playlists have an artist of each song, shape (songs,), at least 1.
@@ -81,3 +85,9 @@ class Artists:
         if len(known):
             found[known] = np.maximum.reduceat(frequencies[flat], starts[known])
         return np.maximum(found, 1)
+
+
+def _names(song: Song) -> Iterable[str]:
+    """Each artist of a song once, without case."""
+    names = (name.strip() for name in song.artist.casefold().split(","))
+    return dict.fromkeys(name for name in names if name)

@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,11 @@ from embedsearch.errors import InputError, NotFoundError
 _WORD = re.compile(r"[^\W_]+")
 _APOSTROPHE = re.compile(r"['’`´]")
 _SPARE = re.compile(r"\s*(?:[(\[].*|\s-\s.*|\b(?:feat|ft|featuring)\b\.?.*)$", re.IGNORECASE)
+_PART = re.compile(
+    r"\b(?:part|pt|no|nr|op|act|vol|chapter|movement)\b\.?\s*\w|^\W*(?:[ivx]+|\d{1,2})[.:]",
+    re.IGNORECASE,
+)
+"""What tells a part of a work from its others, where a release would name itself."""
 _CLOSE = 0.7
 """Of the ratio: 1 for the same word; `beyonse` and `beyonce` have 0.86."""
 _SPELLINGS = 4
@@ -115,11 +120,12 @@ class Catalogue(Mapping[str, Song]):
             Match(song=self._list[place], score=scores[place] / total) for place in ordered[:limit]
         ]
 
-    def resolve(self, typed: str) -> Song:
+    def resolve(self, typed: str, standing: Callable[[Song], int] = lambda _: 0) -> Song:
         """The one song that a text means: an id, a title, or title and artist in any order.
 
-        Several entries with the same title and first artist (re-releases) count as one song. A
-        misspelt name is taken where it fits one song clearly better than any other.
+        Several entries with the same title and first artist (re-releases) count as one song, of
+        which the one of the highest `standing` is taken, the first of equal ones. A misspelt name
+        is taken where it fits one song clearly better than any other.
 
         Raises NotFoundError where nothing is near, or with what is near; InputError where several
         songs fit, with a choice of them: nothing is guessed.
@@ -127,16 +133,21 @@ class Catalogue(Mapping[str, Song]):
         if typed in self._songs:
             return self._songs[typed]
         matches = self.find(typed, _CANDIDATES)
-        if not matches:
-            raise NotFoundError(f"no song is called anything like {typed!r}")
         asked = " ".join(words_of(typed))
-        whole = [match.song for match in matches if asked in _names(match.song)]
-        whole = whole or [match.song for match in matches if match.score >= _SURE]
+        if asked:
+            whole = [match.song for match in matches if asked in _names(match.song)]
+            whole = whole or [match.song for match in matches if match.score >= _SURE]
+        else:  # signs alone, as some titles are
+            whole = [song for song in self._list if song.title and song.title == typed.strip()]
+        if not whole and not matches:
+            raise NotFoundError(f"no song is called anything like {typed!r}")
         if not whole:
-            return _likely(typed, matches)
+            likely = _likely(typed, matches)
+            own = identity_of(likely)
+            whole = [match.song for match in matches if identity_of(match.song) == own]
         if len({identity_of(song) for song in whole}) > 1:
             raise InputError(f"{typed!r} may mean several songs, say which by id: {_choice(whole)}")
-        return whole[0]
+        return max(whole, key=standing)
 
     @cached_property
     def _list(self) -> list[Song]:
@@ -196,8 +207,12 @@ def _norm(text: str) -> str:
 
 
 def _plain_title(song: Song) -> str:
-    """The title without what releases add to it: `(Remastered 2009)`, ` - Radio Edit`, `feat.`."""
-    return _norm(_SPARE.sub("", song.title)) or _norm(song.title)
+    """The title without what releases add to it: `(Remastered 2009)`, ` - Radio Edit`, `feat.`;
+    `(Part 2)` and ` - II. Andante` stay, and so does a title of signs alone."""
+    spare = _SPARE.search(song.title)
+    if spare is None or _PART.search(spare[0].strip(" -([")):
+        return _norm(song.title) or song.title
+    return _norm(song.title[: spare.start()]) or _norm(song.title) or song.title
 
 
 def _names(song: Song) -> set[str]:
@@ -211,9 +226,13 @@ def _names(song: Song) -> set[str]:
     return found - {""}
 
 
-def identity_of(song: Song) -> tuple[str, str]:
-    """Title and first artist without what releases add, the same for re-releases of a song."""
-    return _plain_title(song), _norm(song.artist.split(",")[0])
+def identity_of(song: Song) -> tuple[str, ...]:
+    """Title and first artist without what releases add, the same for re-releases of a song; the id
+    where either is not known."""
+    if not song.title or not song.artist:
+        return (song.id,)
+    first = song.artist.split(",")[0]
+    return _plain_title(song), _norm(first) or first.strip()
 
 
 def _likely(typed: str, matches: Sequence[Match]) -> Song:

@@ -29,18 +29,22 @@ class SharedPlaylist:
 class Explanation:
     """Where a recommendation comes from.
 
-    `seeds` are (id, share of the score), the largest first; the shares add up to 1 unless the score
-    is 0. `by_playlists`, `by_regression`, `by_vectors` and `by_artist` (what the seeds of the same
-    artist add) are the parts of the score. All of them have two factors: `standing`, 1 at most, for
-    how lately playlists had the song and how many have its artist, and `debut`, above 1 where the
-    song came up when the seeds did. `playlists` are those that weigh most.
+    `seeds` are (id, share of the score), the largest first; with `text`, the share of the
+    description, they add up to 1 unless the score is 0. `by_playlists`, `by_regression`,
+    `by_vectors`, `by_description` (what is written about seeds that no playlist has, and the text)
+    and `by_artist` (what the seeds of the same artist add) are the parts of the score. All of them
+    have two factors: `standing`, 1 at most, for how lately playlists had the song and how many have
+    its artist, and `debut`, above 1 where the song came up when the seeds did. `playlists` are
+    those that weigh most.
     """
 
     song: str
     seeds: tuple[tuple[str, float], ...]
+    text: float
     by_playlists: float
     by_regression: float
     by_vectors: float
+    by_description: float
     by_artist: float
     standing: float
     debut: float
@@ -54,31 +58,35 @@ def explain(
     song: str,
     playlists: int,
     vectors: KeyedVectors,
+    barred: Sequence[int],
 ) -> Explanation:
-    """See `SongRecommender.explain`. Raises NotFoundError for a song in no playlist."""
+    """See `SongRecommender.explain`; `seeds` are the first of the query, a text may follow. Raises
+    NotFoundError for a song in no playlist."""
     row = vectors.index_of(song)
-    barred = [place for place in query.rows if place >= 0]
     found = ranker.score(query, barred, also=(row,))
     at = int(np.searchsorted(found.rows, row))
     if at == len(found.rows) or found.rows[at] != row:
         raise NotFoundError(f"{song!r} is not among the songs that these seeds lead to")
-    by_vectors = ranker.vectors.affinity(query.inputs, query.outputs, np.array([row]))[0]
-    parts = _share(by_vectors * query.weights) * found.vectors[at]
+    alike = ranker.vectors.affinity(query.inputs, query.outputs, np.array([row]))[0]
+    parts = _share(_only(alike * query.weights, query.known)) * found.vectors[at]
+    parts += _share(_only(alike * query.weights, query.unheard)) * found.described[at]
     shares, regressed, numbers = _by_playlists(ranker, query, row)
     parts += _share(shares) * found.shared[at] + _share(regressed) * found.regression[at]
-    sides = found.shared[at] + found.regression[at] + found.vectors[at]
+    sides = found.shared[at] + found.regression[at] + found.vectors[at] + found.described[at]
     by_artist = float(sides * (found.artist[at] - 1))
     parts += _share(_of_artist(ranker, query, row) * query.weights) * np.float32(by_artist)
-    order = np.argsort(-parts, kind="stable")
+    order = np.argsort(-parts[: len(seeds)], kind="stable")
     standing, debut = float(found.standing[at]), float(found.debut[at])
     factor = standing * debut
     total = float(parts.sum()) or 1.0
     return Explanation(
         song=song,
         seeds=tuple((seeds[place], float(parts[place]) / total) for place in order),
+        text=float(parts[len(seeds) :].sum()) / total,
         by_playlists=float(found.shared[at]) * factor,
         by_regression=float(found.regression[at]) * factor,
         by_vectors=float(found.vectors[at]) * factor,
+        by_description=float(found.described[at]) * factor,
         by_artist=by_artist * factor,
         standing=standing,
         debut=debut,
@@ -114,15 +122,21 @@ def _by_playlists(
 
 def _of_artist(ranker: Ranker, query: Query, row: int) -> NDArray[np.float32]:
     """1 for each seed that has an artist of the song, shape (seeds,)."""
-    found, known = np.zeros(len(query.rows), np.float32), query.known
-    if ranker.artists is not None:
-        found[known] = ranker.artists.common([query.rows[place] for place in known], row)
-    return found
+    if ranker.artists is None:
+        return np.zeros(len(query.rows), np.float32)
+    return ranker.artists.common(query.artists, row).astype(np.float32)
 
 
 def _members(ranker: Ranker, query: Query, seeds: Sequence[str], number: int) -> tuple[str, ...]:
     inside = set(ranker.playlists.playlist(number).tolist())
-    return tuple(seed for seed, row in zip(seeds, query.rows, strict=True) if row in inside)
+    return tuple(seed for seed, row in zip(seeds, query.rows, strict=False) if row in inside)
+
+
+def _only(parts: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.float32]:
+    """The parts at these places, 0 elsewhere."""
+    found = np.zeros_like(parts)
+    found[places] = parts[places]
+    return found
 
 
 def _share(parts: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,12 +1,13 @@
 """The blend: candidates scored by shared playlists, by regression on them and by vectors.
 
-The sum is multiplied by three factors: for songs of the seeds' artists, for current songs and for
-songs that first came up when the seeds did.
+What no playlist has, a song or a description in words, is scored by the vectors made up for it and
+takes its share of the whole. The sum is multiplied by three factors: for songs of the seeds'
+artists, for current songs and for songs that first came up when the seeds did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -29,17 +30,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """Seeds: `rows` (-1 for what is in no playlist), weights (n,), two vectors each (n, dim)."""
+    """Seeds: `rows` (-1 for what is in no playlist), weights (n,), two vectors each (n, dim), and
+    the numbers of their artists."""
 
     rows: tuple[int, ...]
     weights: Scores
     inputs: Vectors
     outputs: Vectors
+    artists: tuple[tuple[int, ...], ...]
 
     @property
     def known(self) -> NDArray[np.intp]:
         """Places of the seeds that playlists have."""
         return np.flatnonzero(np.array(self.rows) >= 0)
+
+    @property
+    def unheard(self) -> NDArray[np.intp]:
+        """Places of what no playlist has: songs known by their texts, a description."""
+        return np.flatnonzero(np.array(self.rows) < 0)
 
 
 def seed_weights(count: int, recency: float) -> Scores:
@@ -53,13 +61,16 @@ class Parts:
     """Candidates `rows`, ascending, and what each side says of them, shape (rows,).
 
     `shared`, `regression` and `vectors` are scaled so that the best has its weight in the settings,
-    shared playlists 1. `artist` is a factor from 1, `standing` one up to 1, `debut` one about 1.
+    shared playlists 1; `described`, what the unheard seeds say, so that the best has the sum of
+    these weights. Then the three count by the heard seeds' share of all weight, `described` by the
+    unheard ones'. `artist` is a factor from 1, `standing` one up to 1, `debut` one about 1.
     """
 
     rows: Rows
     shared: Scores
     regression: Scores
     vectors: Scores
+    described: Scores
     artist: Scores
     standing: Scores
     debut: Scores
@@ -67,7 +78,7 @@ class Parts:
     @property
     def total(self) -> Scores:
         """The score of each candidate."""
-        sides = self.shared + self.regression + self.vectors
+        sides = self.shared + self.regression + self.vectors + self.described
         return sides * self.artist * self.standing * self.debut
 
 
@@ -104,17 +115,37 @@ class Ranker:
             weights=seed_weights(len(places), self.config.recency),
             inputs=self.vectors.inputs[places],
             outputs=self.vectors.outputs[places],
+            artists=tuple(self.artists.of[row] if self.artists else () for row in places),
         )
 
-    def best(self, query: Query, k: int, barred: Sequence[int]) -> tuple[Rows, Scores]:
+    def best(
+        self, query: Query, k: int, barred: Sequence[int], songs: Collection[Hashable] = ()
+    ) -> tuple[Rows, Scores]:
         """The k best songs, best first, equal ones by row.
 
         No song comes twice, nor one of those barred, under another id either: a playlist that has
-        one release of a song seldom has another.
+        one release of a song seldom has another. `songs` are identities that are barred as well.
         """
-        parts = self.score(query, barred, k)
+        unwanted = {self.identity(row) for row in barred}.union(songs)
+        least = k
+        while True:
+            rows, scores = self._best(query, k, least, barred, unwanted)
+            # Many releases of few songs may fill the candidates: then look at more.
+            if len(rows) == k or least >= len(self.vectors):
+                return rows, scores
+            least = min(max(4 * least, self.config.candidates), len(self.vectors))
+
+    def _best(
+        self,
+        query: Query,
+        k: int,
+        least: int,
+        barred: Sequence[int],
+        unwanted: Collection[Hashable],
+    ) -> tuple[Rows, Scores]:
+        parts = self.score(query, barred, least)
         rows, scores = top(parts.rows, parts.total, len(parts.rows))
-        seen = {self.identity(row) for row in barred}
+        seen = set(unwanted)
         kept: list[int] = []
         for place, row in enumerate(rows.tolist()):
             song = self.identity(row)
@@ -128,10 +159,11 @@ class Ranker:
     def score(
         self, query: Query, barred: Sequence[int], least: int = 0, *, also: Sequence[int] = ()
     ) -> Parts:
-        """What the three sides say of at least so many candidates, where there are so many.
+        """What the sides say of at least so many candidates, where there are so many.
 
         Those that share playlists with the seeds come first, for they score highest; the nearest by
-        vectors are looked up where there are few. `also` are rows that are scored anyway.
+        vectors are looked up where there are few, and for unheard seeds. `also` are rows that are
+        scored anyway.
         """
         config, known = self.config, query.known
         seeds, weights = [query.rows[place] for place in known], query.weights[known]
@@ -146,30 +178,35 @@ class Ranker:
             scores[np.isin(found, barred)] = 0
             rows = np.concatenate((rows, top(found, scores, count)[0]))
             regression = self.regression(likeness)
-        if len(rows) < max(_ENOUGH, 2 * least):
-            mean = query.weights @ unit(query.inputs)
+        unheard = query.unheard
+        if len(unheard) or len(rows) < max(_ENOUGH, 2 * least):
+            sought = unheard if len(unheard) else known
+            mean = query.weights[sought] @ unit(query.inputs[sought])
             near, _ = self.vectors.nearest(mean, count + len(barred))
             rows = np.concatenate((rows, near[near >= 0]))
         rows = np.setdiff1d(rows, np.array(barred, np.int64))
         regressed = np.zeros(len(rows), np.float32)
         if regression is not None:
             regressed = regression.scores(seeds, weights, rows)
-        alike = self.vectors.affinity(query.inputs, query.outputs, rows) @ query.weights
+        alike = self.vectors.affinity(query.inputs, query.outputs, rows) * query.weights
+        heard = np.float32(weights.sum() / query.weights.sum()) if len(unheard) else np.float32(1)
+        whole = 1 + config.regression_weight + config.vector_weight
         return Parts(
             rows=rows,
-            shared=_scaled(shared[rows]),
-            regression=_scaled(regressed) * np.float32(config.regression_weight),
-            vectors=_scaled(alike) * np.float32(config.vector_weight),
-            artist=self._artist(seeds, weights, rows),
+            shared=_scaled(shared[rows]) * heard,
+            regression=_scaled(regressed) * np.float32(config.regression_weight) * heard,
+            vectors=_scaled(alike[:, known].sum(axis=1)) * np.float32(config.vector_weight) * heard,
+            described=_scaled(alike[:, unheard].sum(axis=1)) * np.float32(whole) * (1 - heard),
+            artist=self._artist(query, rows),
             standing=self.standing[rows],
             debut=self._debut(seeds, rows, shared[rows]),
         )
 
-    def _artist(self, seeds: Sequence[int], weights: Scores, rows: Rows) -> Scores:
+    def _artist(self, query: Query, rows: Rows) -> Scores:
         """exp(artist_weight * share of the seeds that are by an artist of the song)."""
-        if self.artists is None or not seeds:
+        if self.artists is None:
             return np.ones(len(rows), np.float32)
-        shares = self.artists.shares(seeds, weights)[rows]
+        shares = self.artists.shares(query.artists, query.weights)[rows]
         found: Scores = np.exp(np.float32(self.config.artist_weight) * shares)
         return found
 

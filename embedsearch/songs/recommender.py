@@ -124,12 +124,20 @@ class SongRecommender:
     def find(self, typed: str) -> Song:
         """The song of an id, or of a title and artist as a person types them.
 
-        Raises NotFoundError with what is near, InputError where several songs fit.
+        Of several releases of a song the one in most playlists is meant. Raises NotFoundError with
+        what is near, InputError where several songs fit.
         """
-        if typed in self.vectors or not self.catalogue:
-            self.vectors.index_of(typed)  # says what is near
+        if not isinstance(typed, str):
+            raise InputError(f"a song is an id or a title, a text, not {typed!r}")
+        if typed in self.vectors:
             return self.catalogue.get_song(typed)
-        return self.catalogue.resolve(typed)
+        if typed not in self.catalogue and not self.catalogue.find(typed, 1):
+            self.vectors.index_of(typed)  # says what is near
+        return self.catalogue.resolve(typed, self._standing)
+
+    def _standing(self, song: Song) -> int:
+        """Higher for songs in more playlists: the vectors have the most frequent song first."""
+        return -self.vectors.key_to_index.get(song.id, len(self))
 
     def recommend(
         self,
@@ -144,7 +152,8 @@ class SongRecommender:
 
         Args:
             seeds: ids, or titles and artists, in order: later ones count a little more.
-            text: a description in words, beside the seeds or instead of them; needs an encoder.
+            text: a description in words, instead of the seeds or beside them, where it counts as
+                much as all of them; needs an encoder.
             exclude: songs that are not wanted.
             diversity: from 0 to 1, how much songs that resemble those before them are put off
                 (maximal marginal relevance, Carbonell and Goldstein 1998).
@@ -152,14 +161,13 @@ class SongRecommender:
         Raises InputError, NotFoundError as `find`.
         """
         _check(k, diversity)
-        if isinstance(seeds, str):
-            raise InputError(f"seeds must be a list of songs, not the text {seeds!r}")
-        songs = list({song.id: song for song in map(self.find, seeds)}.values())
+        songs = self._find_all("seeds", seeds)
         query = self._query(songs, text)
-        excluded = {self.find(typed).id for typed in exclude} | {song.id for song in songs}
-        barred = [self.vectors.key_to_index[each] for each in excluded if each in self.vectors]
+        unwanted = [*songs, *self._find_all("exclude", exclude)]
         pool = min(k * _POOL if diversity else k, len(self))
-        rows, scores = self.ranker.best(query, pool, barred)
+        rows, scores = self.ranker.best(
+            query, pool, self._rows(unwanted), {identity_of(song) for song in unwanted}
+        )
         if diversity:
             rows, scores = diversify(rows, scores, self.ranker.vectors.units, k, diversity)
         return self._named(rows, scores)
@@ -174,17 +182,30 @@ class SongRecommender:
         kept = np.flatnonzero((rows != own) & (rows >= 0))[:k] if own is not None else slice(k)
         return self._named(rows[kept], scores[kept])
 
-    def explain(self, seeds: Sequence[str], song: str, *, playlists: int = 3) -> Explanation:
+    def explain(
+        self,
+        seeds: Sequence[str],
+        song: str,
+        *,
+        text: str | None = None,
+        exclude: Sequence[str] = (),
+        playlists: int = 3,
+    ) -> Explanation:
         """Which seeds a recommended song comes from, and playlists in which they meet.
 
-        Raises as `find`.
+        `text` and `exclude` as they were given to `recommend`. Raises as `find`.
         """
-        known = list({song.id: song for song in map(self.find, seeds)}.values())
+        known = self._find_all("seeds", seeds)
         if not known:
             raise InputError("a recommendation from a text alone comes from no seeds")
-        query = self._query(known, None)
         return explain(
-            self.ranker, query, [s.id for s in known], self.find(song).id, playlists, self.vectors
+            self.ranker,
+            self._query(known, text),
+            [each.id for each in known],
+            self.find(song).id,
+            playlists,
+            self.vectors,
+            self._rows([*known, *self._find_all("exclude", exclude)]),
         )
 
     def encode(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -211,12 +232,22 @@ class SongRecommender:
 
         return load_recommender(Path(folder), encoder)
 
+    def _find_all(self, what: str, typed: Sequence[str]) -> list[Song]:
+        """Each song once. Raises InputError for a text in place of a list, and as `find`."""
+        if isinstance(typed, str):
+            raise InputError(f"{what} must be a list of songs, not the text {typed!r}")
+        return list({song.id: song for song in map(self.find, typed)}.values())
+
+    def _rows(self, songs: Iterable[Song]) -> list[int]:
+        """The rows of the songs that playlists have."""
+        places = self.vectors.key_to_index
+        return [places[song.id] for song in songs if song.id in places]
+
     def _identity(self, row: int) -> tuple[str, ...]:
-        """The same for rows with one title and artist; a row without a title is its own."""
+        """The same for rows that are one song, see `identity_of`."""
         found = self._identities.get(row)
         if found is None:
-            song = self.catalogue.get_song(self.vectors.keys[row])
-            found = identity_of(song) if song.title else (song.id,)
+            found = identity_of(self.catalogue.get_song(self.vectors.keys[row]))
             self._identities[row] = found
         return found
 
@@ -228,16 +259,25 @@ class SongRecommender:
         pairs = [self._space.pair(song) for song in songs]
         weights = seed_weights(len(songs), self.config.recency)
         rows = [self.vectors.key_to_index.get(song.id, -1) for song in songs]
+        known = self.ranker.artists
+        artists = [known.of_song(song) if known else () for song in songs]
         if text is not None:
-            if not text.strip():
-                raise InputError("the text is empty")
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(f"the text must say something, not {text!r}")
             pairs.append(self.encode(text))
             rows.append(-1)
-            weights = np.append(weights, np.float32(1))
+            artists.append(())
+            weights = np.append(weights, weights.sum() or np.float32(1))
         if not pairs:
             raise InputError("give at least one song, or a text")
         inputs, outputs = (np.stack(side) for side in zip(*pairs, strict=True))
-        return Query(rows=tuple(rows), weights=weights, inputs=inputs, outputs=outputs)
+        return Query(
+            rows=tuple(rows),
+            weights=weights,
+            inputs=inputs,
+            outputs=outputs,
+            artists=tuple(artists),
+        )
 
     def _named(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Recommendation]:
         found = []

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from embedsearch.errors import InputError, NotFoundError
 from embedsearch.songs import Catalogue, Song
+from embedsearch.songs.catalogue import identity_of
 
 SONGS = [
     Song(id="1", title="Halo", artist="Beyoncé"),
@@ -101,3 +102,31 @@ def test_any_text_is_looked_up(typed):
 @given(st.sampled_from(SONGS))
 def test_whole_names_are_found(song):
     assert CATALOGUE.find(f"{song.artist} {song.title}")[0].score == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Halo (Remastered 2009)", "Halo", True),
+        ("Halo - Radio Edit", "Halo - 2011 Remaster", True),
+        ("Symphony - I. Allegro", "Symphony - II. Andante", False),
+        ("Saga (Part 1)", "Saga (Pt. 2)", False),
+        ("Sonata - No. 3", "Sonata", False),
+        ("☆", "★★", False),
+        ("☆", "☆", True),
+    ],
+)
+def test_releases_are_told_from_parts(one, other, same):
+    songs = [Song(id=title, title=title, artist="Odile") for title in (one, other)]
+    assert (identity_of(songs[0]) == identity_of(songs[1])) == same
+
+
+def test_titles_without_an_artist_are_different_songs():
+    assert identity_of(Song(id="1", title="Intro")) != identity_of(Song(id="2", title="Intro"))
+
+
+def test_signs_are_titles():
+    songs = Catalogue([Song(id=str(n), title=t, artist="B") for n, t in enumerate("☆+")])
+    assert [songs.resolve(typed).id for typed in ("☆", " + ")] == ["0", "1"]
+    with pytest.raises(NotFoundError, match="anything like"):
+        songs.resolve("♥")

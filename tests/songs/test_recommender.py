@@ -90,9 +90,9 @@ def test_explanations_name_seeds_and_playlists(recommender):
     assert sum(share for _, share in reason.seeds) == pytest.approx(1)
     shares = dict(reason.seeds)
     assert shares[seeds[0]] + shares[seeds[2]] > 10 * shares[seeds[1]]
-    parts = reason.by_playlists + reason.by_regression + reason.by_vectors + reason.by_artist
-    assert parts == pytest.approx(best.score, rel=1e-5)
+    assert parts_of(reason) == pytest.approx(best.score, rel=1e-5)
     assert reason.by_artist > 0
+    assert (reason.text, reason.by_description) == (0, 0)
     assert 0 < reason.standing <= 1
     assert reason.debut > 0
     assert len(reason.playlists) == 3
@@ -104,6 +104,63 @@ def test_explanations_name_seeds_and_playlists(recommender):
         recommender.explain([], best.id)
     with pytest.raises(NotFoundError, match="not among"):
         recommender.explain(seeds, seeds[0])
+
+
+def parts_of(reason):
+    heard = reason.by_playlists + reason.by_regression + reason.by_vectors
+    return heard + reason.by_description + reason.by_artist
+
+
+def test_a_description_counts_beside_songs(recommender):
+    seeds, text = [song_id("rock", 0), "tagged"], "some jazz tune players"
+    rock = 11  # songs beside the seed
+    plain = recommender.recommend(seeds[:1], k=rock + 4)
+    found = recommender.recommend(seeds[:1], k=rock + 4, text=text)
+    assert {mood_of(each.id) for each in plain[:rock]} == {"rock"}
+    assert {mood_of(each.id) for each in plain[rock:]} != {"jazz"}
+    assert {mood_of(each.id) for each in found} == {"rock", "jazz"}
+    barred = [found[0].id]
+    both = recommender.recommend(seeds, k=rock + 4, text=text, exclude=barred)
+    for each in both:
+        reason = recommender.explain(seeds, each.id, text=text, exclude=barred)
+        assert parts_of(reason) == pytest.approx(each.score, rel=1e-5)
+        assert sum(share for _, share in reason.seeds) + reason.text == pytest.approx(1)
+    jazz = next(each for each in both if mood_of(each.id) == "jazz")
+    reason = recommender.explain(seeds, jazz.id, text=text, exclude=barred)
+    assert reason.text > 0.5
+    assert reason.by_description > reason.by_playlists
+    with pytest.raises(InputError, match="a list of songs"):
+        recommender.explain("17", jazz.id)
+
+
+def test_a_song_in_no_playlist_counts_beside_others(recommender):
+    mixed = recommender.recommend(["new", song_id("rock", 0)], k=15)
+    assert {mood_of(each.id) for each in mixed} == {"rock", "piano"}
+    reason = recommender.explain(["new"], song_id("piano", 3))
+    assert reason.by_artist > 0  # both are by the piano players
+
+
+def test_releases_are_one_song_whether_played_or_not():
+    releases = [
+        Song(id="cold", title="Window Seat (Remastered)", artist="Odile"),
+        Song(id="rare", title="Window Seat", artist="Odile"),
+        Song(id="warm", title="Window Seat", artist="Odile"),
+        Song(id="other", title="Garden", artist="Odile"),
+    ]
+    lists = [["warm", "other", "a", "b"]] * 3 + [["rare", "other"], ["a", "b", "other"]]
+    made = SongRecommender.fit(lists, SMALL, songs=releases)
+    assert made.find("window seat").id == "warm"
+    assert made.find("Window Seat (Remastered)").id == "cold"
+    same = {"cold", "rare", "warm"}
+    assert not same & {each.id for each in made.recommend(["cold"])}
+    assert not same & {each.id for each in made.recommend(["other"], exclude=["cold"])}
+
+
+def test_ids_that_are_near_are_offered_beside_titles():
+    lists = [["apple", "banana", "cherry"]] * 2
+    made = SongRecommender.fit(lists, SMALL, songs=[Song(id="apple", title="Orchard")])
+    with pytest.raises(NotFoundError, match="near it: banana"):
+        made.find("bananna")
 
 
 def test_songs_in_no_playlist(recommender):
@@ -142,7 +199,10 @@ def test_an_artist_alone_places_a_song(without_texts):
         ({"seeds": ["rock-1"], "k": 0}, "k must be"),
         ({"seeds": ["rock-1"], "diversity": 1.5}, "diversity"),
         ({"seeds": ["rock-1"], "diversity": float("nan")}, "diversity"),
-        ({"text": "  "}, "text is empty"),
+        ({"text": "  "}, "text must say something"),
+        ({"text": 5}, "text must say something"),
+        ({"seeds": [17]}, "an id or a title, a text, not 17"),
+        ({"seeds": ["rock-1"], "exclude": "23"}, "exclude must be a list"),
     ],
 )
 def test_wrong_use(recommender, arguments, part):

@@ -18,7 +18,7 @@ from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.debuts import OF_ALL, SPANS, WIDTH, Debuts
 from embedsearch.songs.debuts import PRIOR as BY_CHANCE
 from embedsearch.songs.measures import measure
-from embedsearch.songs.ranking import Ranker, diversify, seed_weights, top
+from embedsearch.songs.ranking import Query, Ranker, diversify, seed_weights, top
 from embedsearch.songs.regression import Regression
 from embedsearch.songs.vectors import SongVectors, sigmoid, unit
 
@@ -184,14 +184,15 @@ ARTISTS = [(0,), (1,), (0, 2), (), (1,), (2,), (0,)]
 )
 def test_shares_of_artists_are_those_of_the_seeds(of, seeds):
     weights = seed_weights(len(seeds), 1.0)
-    artists = Artists(of)
-    found = artists.shares(seeds, weights)
+    artists = Artists(of, {})
+    asked = [of[seed] for seed in seeds]
+    found = artists.shares(asked, weights)
     every = weights.sum() * (1 + PRIOR / len(seeds))
     for row, own in enumerate(of):
         sums = [sum(weights[[artist in of[seed] for seed in seeds]]) for artist in own]
         assert found[row] == pytest.approx(max(sums, default=0) / every, rel=1e-5)
         common = [bool(set(own) & set(of[seed])) for seed in seeds]
-        assert artists.common(seeds, row).tolist() == common
+        assert artists.common(asked, row).tolist() == common
 
 
 @given(
@@ -199,7 +200,7 @@ def test_shares_of_artists_are_those_of_the_seeds(of, seeds):
     st.lists(st.lists(st.integers(0, 3), unique=True).map(tuple), min_size=COUNT, max_size=COUNT),
 )
 def test_playlists_of_artists_are_counted(lists, of):
-    found = Artists(of).playlists(Cooccurrence.of(lists, COUNT))
+    found = Artists(of, {}).playlists(Cooccurrence.of(lists, COUNT))
     for row, own in enumerate(of):
         counts = [sum(any(artist in of[song] for song in each) for each in lists) for artist in own]
         assert found[row] == max([1, *counts])
@@ -299,7 +300,7 @@ def test_the_blend_adds_its_sides_scaled_and_multiplies():
         debut_weight=0.8,
     )
     vectors, playlists = SongVectors(inputs, outputs), Cooccurrence.of(LISTS, COUNT)
-    artists = Artists(ARTISTS)
+    artists = Artists(ARTISTS, {})
     ranker = Ranker(config, vectors, playlists, artists=artists)
     seeds = [0, 3]
     query = ranker.query(seeds)
@@ -314,7 +315,8 @@ def test_the_blend_adds_its_sides_scaled_and_multiplies():
     )
     first, last = playlists.ages
     standing = np.exp(-0.6 * last - 0.3 * first) * artists.playlists(playlists) ** 0.2
-    factor = np.exp(2.5 * artists.shares(seeds, query.weights)) * standing / standing.max()
+    shares = artists.shares([ARTISTS[seed] for seed in seeds], query.weights)
+    factor = np.exp(2.5 * shares) * standing / standing.max()
     expected *= factor[others]
     expected *= debut_by_hand(LISTS, seeds, others, shared[others], 0.8)
     rows, scores = ranker.best(query, COUNT, seeds)
@@ -324,6 +326,54 @@ def test_the_blend_adds_its_sides_scaled_and_multiplies():
     assert (unknown.artist == 1).all()
     timeless = ranker.with_config(replace(config, debut_weight=0.0)).score(query, seeds)
     assert (timeless.debut == 1).all()
+
+
+def test_what_no_playlist_has_takes_its_share_of_the_weight():
+    random = np.random.default_rng(3)
+    inputs, outputs = random.standard_normal((2, COUNT, 4)).astype(np.float32)
+    config = SongConfig(candidates=10, regression_weight=0.3, vector_weight=0.2)
+    ranker = Ranker(
+        config,
+        SongVectors(inputs, outputs),
+        Cooccurrence.of(LISTS, COUNT),
+        artists=Artists(ARTISTS, {}),
+    )
+    text = random.standard_normal((2, 1, 4)).astype(np.float32) / 100  # short, as mapped ones are
+    heard, weights = ranker.query([0, 3]), np.array([1.0, 2.0, 1.0], np.float32)
+    query = Query(
+        rows=(0, 3, -1),
+        weights=weights,
+        inputs=np.concatenate((heard.inputs, text[0])),
+        outputs=np.concatenate((heard.outputs, text[1])),
+        artists=(*heard.artists, (2,)),
+    )
+    found = ranker.score(query, [0, 3])
+    assert found.shared.max() == pytest.approx(0.75)
+    assert found.regression.max() == pytest.approx(0.75 * 0.3)
+    assert found.vectors.max() == pytest.approx(0.75 * 0.2)
+    assert found.described.max() == pytest.approx(0.25 * 1.5)
+    alike = ranker.vectors.affinity(text[0], text[1], found.rows)[:, 0]
+    np.testing.assert_allclose(found.described, 0.375 * alike / alike.max(), rtol=1e-5)
+    shares = ranker.artists.shares([*heard.artists, (2,)], weights)[found.rows]
+    np.testing.assert_allclose(found.artist, np.exp(config.artist_weight * shares), rtol=1e-5)
+    assert (ranker.score(heard, [0, 3]).described == 0).all()
+
+
+def test_releases_of_one_song_do_not_use_up_the_candidates():
+    lists = [[0, *range(1, 40)], [0, *range(40, 60)]]
+    vectors = np.random.default_rng(4).standard_normal((2, 60, 4)).astype(np.float32)
+    ranker = Ranker(
+        SongConfig(candidates=10),
+        SongVectors(*vectors),
+        Cooccurrence.of(lists, 60),
+        identity=lambda row: min(row, 50),  # 50 to 59 are releases of one song
+    )
+    found = ranker.best(ranker.query([0]), 45, [0])[0].tolist()
+    assert len(found) == 45
+    assert sum(row >= 50 for row in found) <= 1
+    everything = ranker.best(ranker.query([0]), 60, [0], {7})[0].tolist()
+    assert len(everything) == 49  # 60 less the seed, the one barred, and nine releases
+    assert 7 not in everything
 
 
 def test_measures_by_hand():
