@@ -73,11 +73,11 @@ def _read_cornell(reader: TextLines, progress: Progress) -> Playlists:
 
 
 def _song_number(reader: TextLines, number: int, word: str, songs: int) -> int:
-    try:
-        song = int(word) if word.isascii() and len(word) < 20 else -1
-    except ValueError:
-        raise reader.fail(number, f"a song is a number, not {word[:SHOWN]!r}") from None
-    if not 0 <= song < songs:
+    digits = word.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()):
+        raise reader.fail(number, f"a song is a number, not {word[:SHOWN]!r}")
+    song = int(word) if len(word) < 20 else songs
+    if digits != word or song >= songs:
         raise reader.fail(
             number, f"song {word[:SHOWN]} is out of range: line 1 has {songs:,} songs, from 0"
         )
