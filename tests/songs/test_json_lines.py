@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from embedsearch.errors import InputError
 from embedsearch.songs import Song, read_playlists
@@ -110,3 +113,21 @@ def test_json_lines(tmp_path):
     found = read_playlists(path)
     assert found.lists == (("a", "b"),)
     assert found.songs == {"a": Song(id="a", title="A", tags=("x", "y"))}
+
+
+NAMES = ["session", "item", "time", "date", "songs", "id", "title", "artist", "tags"]
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5)
+    ),
+)
+
+
+@given(st.lists(values, min_size=1, max_size=4))
+def test_any_json_is_read_or_refused(tmp_path_factory, lines):
+    text = "\n".join(map(json.dumps, lines))
+    path = write(tmp_path_factory.mktemp("lines") / "a.jsonl", text)
+    with suppress(InputError):
+        found = read_playlists(path)
+        assert all(len(each) > 1 and all(each) for each in found)
