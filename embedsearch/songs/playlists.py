@@ -12,7 +12,7 @@ from embedsearch.songs.catalogue import Song
 
 @dataclass(frozen=True, kw_only=True)
 class Playlists:
-    """Playlists in the order of the file, each the ids of its songs in order, each song once.
+    """Playlists in the order of the file or of time, each the ids of its songs, each song once.
 
     `skipped` counts what was passed over by its reason; `songs` are those of which the file tells
     more than the id.

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedsearch.errors import InputError
+from embedsearch.songs.json_lines import read_json_lines
 from embedsearch.songs.lines import SHOWN, TextLines
 from embedsearch.songs.playlists import Playlists, collect
-from embedsearch.songs.sessions import read_json_lines, read_table
+from embedsearch.songs.sessions import read_table
 from embedsearch.text.suffixes import split_suffix
 from embedsearch.types import SILENT, Progress
 
@@ -23,10 +24,13 @@ def read_playlists(path: str | Path, *, progress: Progress = SILENT) -> Playlist
 
     - Cornell: two header lines, then song numbers.
     - A table (CSV, TSV) with a header row: a column such as `SessionId` or `playlist`, one such as
-      `ItemId`, `song` or `track`; where there is a `time` or `position`, a session is sorted by it.
-      Columns `title`, `artist`, `album` and `tags` describe the song.
+      `ItemId`, `song` or `track`; where there is a `time` or `position`, a session is sorted by it,
+      and where there is a time, sessions by that of their first event. Columns `title`, `artist`,
+      `album` and `tags` describe the song.
     - JSON lines: a list of ids, an object with such a list as `songs`, `items` or `tracks`, or an
-      object for each row of such a table.
+      object for each row of such a table; one file has playlists or rows, not both.
+
+    What is merely dirty is passed over, counted in `skipped` and told in a remark.
 
     Raises NotFoundError, InputError with file and line.
     """
@@ -73,11 +77,11 @@ def _read_cornell(reader: TextLines, progress: Progress) -> Playlists:
 
 
 def _song_number(reader: TextLines, number: int, word: str, songs: int) -> int:
-    try:
-        song = int(word) if word.isascii() and len(word) < 20 else -1
-    except ValueError:
-        raise reader.fail(number, f"a song is a number, not {word[:SHOWN]!r}") from None
-    if not 0 <= song < songs:
+    digits = word.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()):
+        raise reader.fail(number, f"a song is a number, not {word[:SHOWN]!r}")
+    song = int(word) if len(word) < 20 else songs
+    if digits != word or song >= songs:
         raise reader.fail(
             number, f"song {word[:SHOWN]} is out of range: line 1 has {songs:,} songs, from 0"
         )

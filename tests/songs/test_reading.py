@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 
 import pytest
 from hypothesis import given
@@ -64,6 +63,13 @@ def test_what_teaches_nothing_is_counted(tmp_path):
         (HEADER + "0 1 \n0 4 \n", [":4:", "song 4 is out of range", "4 songs"]),
         (HEADER + "0 -1 \n", [":3:", "song -1 is out of range"]),
         (HEADER + "0 x \n", [":3:", "'x'"]),
+        (HEADER + "0 é \n", [":3:", "a song is a number, not 'é'"]),
+        (HEADER + "0 1_0 \n", [":3:", "a song is a number, not '1_0'"]),
+        (HEADER + "0 １ \n", [":3:", "a song is a number, not '１'"]),
+        (HEADER + "0 +1 \n", [":3:", "a song is a number, not '+1'"]),
+        (HEADER + "0 --1 \n", [":3:", "a song is a number, not '--1'"]),
+        (HEADER + "0 - \n", [":3:", "a song is a number, not '-'"]),
+        (HEADER + "0 -0 \n", [":3:", "song -0 is out of range"]),
         (HEADER + "0 " + "9" * 5000 + " \n", [":3:", "out of range"]),
         (HEADER + "0 \n", ["no playlist of two songs"]),
         (HEADER, ["no playlist of two songs"]),
@@ -84,57 +90,6 @@ def test_files_that_cannot_be_read(tmp_path):
         read_playlists(write(tmp_path / "bad.txt", b"a\xff b\n1 1\n0 1\n"))
     with pytest.raises(InputError, match="gzip"):
         read_playlists(write(tmp_path / "bad.txt.gz", b"no gzip"))
-
-
-def test_a_table_of_clicks_is_sorted_by_time(tmp_path):
-    rows = "SessionId\tItemId\tTime\n1\tx\t9\n2\tz\t1\n1\ty\t10\n1\t\t11\n2\tx\t0\n3\tx\n"
-    found = read_playlists(write(tmp_path / "clicks.txt", rows))
-    assert found.lists == (("x", "y"), ("x", "z"))
-    assert found.skipped == {
-        "rows without session or item": 1,
-        "rows with too many or too few fields": 1,
-    }
-
-
-def test_a_csv_with_titles(tmp_path):
-    rows = 'playlist,track,title,artist,tags\np,1,"One, two",A,slow;sad\np,2,,,\n'
-    found = read_playlists(write(tmp_path / "lists.csv", rows))
-    assert found.lists == (("1", "2"),)
-    assert found.songs == {"1": Song(id="1", title="One, two", artist="A", tags=("slow", "sad"))}
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "part"),
-    [
-        ("a.csv", "one,two\n1,2\n", "session"),
-        ("a.csv", "one\n1\n", "two or more columns"),
-        ("a.jsonl", '["a", "b"]\n{"x": 1}\n', "a.jsonl:2"),
-        ("a.jsonl", '["a", "b"]\n{broken\n', "a.jsonl:2: not JSON"),
-        ("a.jsonl", '[{"title": "x"}]\n', "without an id"),
-        ("a.jsonl", "[[1]]\n", "without an id"),
-        ("a.jsonl", "[" * 100_000 + "\n", "not JSON"),
-    ],
-)
-def test_tables_that_are_wrong(tmp_path, name, text, part):
-    with pytest.raises(InputError) as caught:
-        read_playlists(write(tmp_path / name, text))
-    assert part in str(caught.value)
-
-
-def test_json_lines(tmp_path):
-    lines = [["a", 2], {"songs": [{"id": "a", "title": "A"}, "b"]}, {"items": ["c", "a"]}]
-    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, lines)))
-    found = read_playlists(path)
-    assert found.lists == (("a", "2"), ("a", "b"), ("c", "a"))
-    assert found.songs == {"a": Song(id="a", title="A")}
-    events = [
-        {"session": 1, "item": "b", "time": 2},
-        {"session": 1, "item": "a", "time": 1, "title": "A", "tags": ["x", "y"]},
-    ]
-    path = write(tmp_path / "b.jsonl", "\n".join(map(json.dumps, events)))
-    found = read_playlists(path)
-    assert found.lists == (("a", "b"),)
-    assert found.songs == {"a": Song(id="a", title="A", tags=("x", "y"))}
 
 
 @given(st.lists(st.lists(st.integers(0, 30), max_size=8), max_size=20))
