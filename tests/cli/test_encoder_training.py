@@ -131,6 +131,14 @@ def test_a_trained_question_that_is_judged_is_refused(tmp_path, capsys, base, ju
     )  # fmt: skip
     assert code == 2
     assert "kept for measuring" in error
+    scored = write(tmp_path / "scored.csv", "it has fur,what is a cat,1\n" + "q{0},d{0},0\n" * 3)
+    code, error = run(
+        capsys, "train", "encoder", scored, "--out", tmp_path / "out", "--db", tmp_path / "c.es",
+        "--evaluate", judged, "--batch-size", "2",
+    )  # fmt: skip
+    assert code == 2
+    assert "kept for measuring" in error
+    assert "scored.csv:1: 'what is a cat'" in error
 
 
 def test_evaluate_encoder(tmp_path, capsys, base):
