@@ -536,7 +536,7 @@ def test_a_kept_question_is_refused_wherever_it_is_drawn_to_something(example):
     for held_out, questions in (
         ([], ["what is it"]), ([pair("what is it", "d")], []), ([labelled], [])
     ):  # fmt: skip
-        with pytest.raises(InputError, match="example 2: 'What|example 2: 'what"):
+        with pytest.raises(InputError, match="example 2: "):
             check_leakage([pair("x", "y"), example], held_out, questions)
         check_leakage([pair("x", "y", "what is it")], held_out, questions)
 
