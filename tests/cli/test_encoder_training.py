@@ -123,6 +123,30 @@ def test_wrong_use(tmp_path, capsys, pairs, judged):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--promote", "if-better"], "--promote needs judged questions: name them with --evaluate"),
+        (["--p-value", "0.1", "--db", "c.es"], "--p-value needs judged questions"),
+        (["--split", "dev"], "--split needs judged questions"),
+        (["--mode", "hybrid"], "--mode needs judged questions"),
+        (["--layers", "3"], "--layers needs a new model: name its --tokenizer"),
+        (["--hidden", "64", "--model", "m"], "--hidden needs a new model"),
+        (["--mine", "4"], "--mine needs a collection: name it with --db"),
+        (["--margin", "0.1"], "--margin needs a collection"),
+        (["--rank-last", "9"], "--rank-last needs a collection"),
+        (["--no-cross-check"], "--cross-check needs a collection"),
+        (["--db", "c.es", "--mine", "0", "--rank-first", "3"], "--rank-first needs negatives"),
+        (["--db", "c.es", "--pairs", "5"], "--pairs needs --from-collection"),
+    ],
+)
+def test_options_without_effect_are_refused(tmp_path, capsys, pairs, options, message):
+    code, error = run(capsys, "train", "encoder", pairs, "--out", tmp_path / "out", *options)
+    assert code == 2
+    assert error.startswith(f"embedsearch: {message}")
+    assert len(error.splitlines()) == 1
+
+
 def test_a_trained_question_that_is_judged_is_refused(tmp_path, capsys, base, judged):
     asked = write(tmp_path / "asked.csv", "What is a CAT,it has fur\n" + "q{0},d{0}\n" * 3)
     code, error = run(
