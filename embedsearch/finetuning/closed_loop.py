@@ -114,7 +114,7 @@ def improve_encoder(
     examples: list[Example] = (
         list(made.pairs) if made else examples_of(data or [], config.reading, progress)
     )
-    check_examples(examples, 1)
+    check_examples(examples, training.batch_size)
     check_leakage(examples, kept or (), questions)
     examples, mining = _mine(collection, examples, config.mining, training.loss, progress)
     report = train_encoder(
