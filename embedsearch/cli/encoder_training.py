@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,21 +42,21 @@ from embedsearch.cli.encoder_options import (
     Warmup,
     WeightDecay,
 )
+from embedsearch.cli.encoder_output import print_training
 from embedsearch.cli.main import DONE
 from embedsearch.cli.options import DEFAULT_DB, Device, Json
-from embedsearch.cli.output import print_json, remark
-from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.cli.terminal import TerminalProgress
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.models import Compute
 from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.training.config import EncoderTrainingConfig
-from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
+from embedsearch.errors import InputError
 from embedsearch.finetuning.closed_loop import LoopConfig, LoopReport, improve_encoder
 from embedsearch.finetuning.collection_pairs import CollectionPairsConfig
 from embedsearch.finetuning.data import TrainingDataConfig
 from embedsearch.finetuning.hard_negatives import MiningConfig
-from embedsearch.finetuning.promotion import Promote, PromotionConfig, Trial
+from embedsearch.finetuning.promotion import Promote, PromotionConfig
 from embedsearch.finetuning.training import train_encoder
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import Mode
@@ -69,6 +69,7 @@ def register(train: typer.Typer) -> None:
 
 
 def encoder(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder for the model.")],
     inputs: Annotated[
         list[Path] | None,
@@ -182,6 +183,12 @@ def encoder(
 
     Example: embedsearch train encoder pairs.jsonl --out my-encoder --db notes.es
     """
+    collected = bool(db or from_collection or evaluate)
+    _refuse_given(context, _OF_TOKENIZER, not tokenizer, "a new model: name its --tokenizer")
+    _refuse_given(context, _OF_TRIAL, not evaluate, "judged questions: name them with --evaluate")
+    _refuse_given(context, ("pairs",), not from_collection, "--from-collection")
+    _refuse_given(context, ("mine", *_OF_MINING), not collected, "a collection: name it with --db")
+    _refuse_given(context, _OF_MINING, not mine, "negatives: ask for some with --mine")
     config = LoopConfig(
         training=EncoderTrainingConfig(
             loss=loss,
@@ -236,7 +243,7 @@ def encoder(
         raise typer.BadParameter("give either --model or --tokenizer, not both")
     with TerminalProgress() as progress, _new_base(tokenizer, layers, hidden, seed) as new:
         base = new or base
-        if db or from_collection or evaluate:
+        if collected:
             home = db or Path(os.environ.get("EMBEDSEARCH_DB", DEFAULT_DB))
             with Collection.open(home, create=False, device=device) as collection:
                 report = improve_encoder(
@@ -262,8 +269,21 @@ def encoder(
                 progress=progress,
             )
             report = LoopReport(training=trained, seconds=trained.seconds)
-    _tell(report, as_json)
+    print_training(report, as_json)
     return DONE
+
+
+_OF_TOKENIZER = ("layers", "hidden")
+_OF_TRIAL = ("split", "mode", "promote", "p_value")
+_OF_MINING = ("rank_first", "rank_last", "margin", "cross_check")
+
+
+def _refuse_given(context: typer.Context, names: Sequence[str], unused: bool, needed: str) -> None:
+    """InputError where one of these options was given and would do nothing without `needed`."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if unused and given:
+        raise InputError(f"--{given[0].replace('_', '-')} needs {needed}")
 
 
 @contextmanager
@@ -275,47 +295,3 @@ def _new_base(tokenizer: str | None, layers: int, hidden: int, seed: int) -> Ite
     config = NewEncoderConfig(layers=layers, hidden=hidden, seed=seed)
     with tempfile.TemporaryDirectory(prefix="embedsearch-") as home:
         yield str(new_encoder(Tokenizer.load(tokenizer), Path(home) / "new", config))
-
-
-def _tell(report: LoopReport, as_json: bool) -> None:
-    if as_json:
-        print_json(report.as_json())
-        return
-    if report.pairs:
-        remark(f"pairs made: {_counts(report.pairs.found)}")
-    if report.mining:
-        mined = report.mining
-        remark(f"negatives: {mined.kept:,} of {mined.candidates:,}; left {_counts(mined.dropped)}")
-    _tell_training(report.training)
-    if report.trial:
-        _tell_trial(report.trial)
-
-
-def _counts(counts: Any) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none"
-
-
-def _tell_training(report: TrainingReport) -> None:
-    print(
-        f"{plain(str(report.output))}: {report.steps:,} steps on {report.examples:,} examples, "
-        f"{report.tokens_per_second:,.0f} tokens/s, {report.seconds / 60:,.1f} min ({report.ended})"
-    )
-    if report.before is not None and report.after is not None:
-        print(
-            f"{report.metric} on {report.held_out:,} held-out examples: {report.before:.4f} → "
-            f"{report.after:.4f}"
-            + ("" if report.best_step else "; nothing bettered the base, which is what was saved")
-        )
-
-
-def _tell_trial(trial: Trial) -> None:
-    for name, found in trial.measures.items():
-        print(
-            f"{trial.mode} {name:<10} {found.before:.4f} → {found.after:.4f}  "
-            f"[{found.low:+.4f}, {found.high:+.4f}]  p = {found.p_value:.4f}  "
-            f"({found.questions:,} questions)"
-        )
-    done = "promoted" if trial.promoted else "not promoted"
-    print(f"{done}: {plain(trial.reason)}")
-    if trial.promoted:
-        remark("`embedsearch rollback` goes back to the model before")

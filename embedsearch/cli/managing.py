@@ -216,7 +216,7 @@ def rollback(
 ) -> int:
     """Go back to the model before the last promotion.
 
-    What it had embedded is not embedded again. A second rollback undoes the first.
+    Chunks that both models cut alike are not embedded again. A second rollback undoes the first.
 
     Example: embedsearch rollback --db notes.es
     """

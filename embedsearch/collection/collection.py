@@ -176,8 +176,8 @@ class Collection:
         return self._writer.reindex(model, chunking, progress, keep_previous=keep_previous)
 
     def rollback(self, *, progress: Progress = SILENT) -> SyncReport:
-        """Goes back to the model before the last promotion; what it embedded then is not embedded
-        again. Another rollback undoes this one.
+        """Goes back to the model before the last promotion; chunks that both models cut alike are
+        not embedded again. Another rollback undoes this one.
 
         Raises NotFoundError where there was no promotion, or the model's folder is gone, and
         FingerprintError where the folder holds another model now.

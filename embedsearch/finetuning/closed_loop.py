@@ -9,8 +9,14 @@ from typing import Any
 
 from embedsearch.collection.collection import Collection
 from embedsearch.encoder.resolve import DEFAULT_MODEL
-from embedsearch.encoder.training.config import EncoderTrainingConfig
-from embedsearch.encoder.training.examples import Example, TrainingPair
+from embedsearch.encoder.training.config import EncoderTrainingConfig, Loss
+from embedsearch.encoder.training.examples import (
+    Example,
+    TrainingPair,
+    check_examples,
+    check_leakage,
+)
+from embedsearch.encoder.training.finished import check_output
 from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.errors import InputError
 from embedsearch.evaluation.search import judged_questions
@@ -21,7 +27,7 @@ from embedsearch.finetuning.collection_pairs import (
 )
 from embedsearch.finetuning.data import TrainingDataConfig
 from embedsearch.finetuning.hard_negatives import MiningConfig, MiningReport, mine_hard_negatives
-from embedsearch.finetuning.promotion import PromotionConfig, Trial, try_model
+from embedsearch.finetuning.promotion import PromotionConfig, Trial, check_documents, try_model
 from embedsearch.finetuning.training import Data, examples_of, train_encoder
 from embedsearch.types import SILENT, Progress
 
@@ -83,13 +89,24 @@ def improve_encoder(
         judged: a folder in the BEIR layout, whose documents are in the collection by their ids. Its
             questions are refused in `data`; the model is tried on them.
 
+    What can be refused is refused before anything is mined or trained. Interrupted, also in the
+    trial, it goes on when it is called again with the same arguments. What is trained already is
+    not trained again, so that a model that was not to be promoted can be with another
+    `config.promotion`.
+
     Raises as `train_encoder`, `mine_hard_negatives` and `try_model`.
     """
     began = time.perf_counter()
     config = config or LoopConfig()
+    training = _training(config.training, without_questions=data is None)
+    base = base or _own_model(collection)
+    check_output(output, training, base)
     questions: list[str] = []
     if judged is not None:
-        questions = list(judged_questions(judged, config.promotion.split)[0].values())
+        texts, qrels, _ = judged_questions(judged, config.promotion.split)
+        check_documents(collection, qrels, judged)
+        questions = list(texts.values())
+    kept = None if held_out is None else examples_of(held_out, config.reading, progress)
     made, source = None, ""
     if data is None:
         made = pairs_from_collection(collection, config.pairs, avoid=questions, progress=progress)
@@ -97,23 +114,15 @@ def improve_encoder(
     examples: list[Example] = (
         list(made.pairs) if made else examples_of(data or [], config.reading, progress)
     )
-    pairs = [each for each in examples if isinstance(each, TrainingPair)]
-    training = config.training
-    if made and training.base_share is None and training.loss != "late":
-        training = replace(training, base_share=SHARE_WITHOUT_QUESTIONS)
-    mining, search = None, config.mining
-    if search is not None and training.loss == "late":
-        # the guide says how near each of them is: an answer among them does no harm
-        search = replace(search, margin=None, cross_check=False)
-    if search is not None and pairs:
-        mined, mining = mine_hard_negatives(collection, pairs, search, progress=progress)
-        examples = list(mined)
+    check_examples(examples, training.batch_size)
+    check_leakage(examples, kept or (), questions)
+    examples, mining = _mine(collection, examples, config.mining, training.loss, progress)
     report = train_encoder(
         examples,
         training,
-        base=base or _own_model(collection),
+        base=base,
         output=output,
-        held_out=held_out,
+        held_out=kept,
         questions=questions,
         reading=config.reading,
         source=source,
@@ -130,6 +139,30 @@ def improve_encoder(
         trial=trial,
         seconds=time.perf_counter() - began,
     )
+
+
+def _training(config: EncoderTrainingConfig, *, without_questions: bool) -> EncoderTrainingConfig:
+    if without_questions and config.base_share is None and config.loss != "late":
+        return replace(config, base_share=SHARE_WITHOUT_QUESTIONS)
+    return config
+
+
+def _mine(
+    collection: Collection,
+    examples: list[Example],
+    config: MiningConfig | None,
+    loss: Loss,
+    progress: Progress,
+) -> tuple[list[Example], MiningReport | None]:
+    """Pairs with negatives from the collection; other examples as they are."""
+    pairs = [each for each in examples if isinstance(each, TrainingPair)]
+    if config is None or not pairs:
+        return examples, None
+    if loss == "late":
+        # the guide says how near each of them is: an answer among them does no harm
+        config = replace(config, margin=None, cross_check=False)
+    mined, report = mine_hard_negatives(collection, pairs, config, progress=progress)
+    return list(mined), report
 
 
 def _own_model(collection: Collection) -> str:

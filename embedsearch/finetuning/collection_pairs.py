@@ -72,7 +72,7 @@ def pairs_from_collection(
     avoid: Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> CollectionPairs:
-    """Pairs from the documents of a collection; `avoid` are questions that none may ask.
+    """Pairs from the documents of a collection; `avoid` are texts that none may have.
 
     Documents pass one at a time; memory holds `limit` pairs. Raises InputError where no pair could
     be made.
@@ -85,7 +85,8 @@ def pairs_from_collection(
     progress.start("Making pairs", len(collection), "documents")
     for document in collection:
         for kind, pair in _document_pairs(document, collection, config, random):
-            if normal(pair.anchor) in avoided or normal(pair.anchor) == normal(pair.positive):
+            sides = {normal(pair.anchor), normal(pair.positive)}
+            if len(sides) < 2 or not avoided.isdisjoint(sides):
                 continue
             found[kind] += 1
             seen += 1

@@ -17,7 +17,13 @@ from embedsearch.encoder.training.held_out import spearman
 from embedsearch.errors import InputError
 from embedsearch.evaluation.beir import read_corpus
 from embedsearch.evaluation.search import judged_questions, score_run
-from embedsearch.finetuning.data import TrainingDataConfig, document_text, read_training_data
+from embedsearch.finetuning.data import (
+    Paths,
+    TrainingDataConfig,
+    document_text,
+    each_path,
+    read_training_data,
+)
 from embedsearch.types import SILENT, Encoder, Progress
 
 if TYPE_CHECKING:
@@ -65,14 +71,14 @@ class EncoderScore:
 
 
 def evaluate_encoder(
-    paths: Sequence[str | Path],
+    paths: Paths,
     config: EncoderEvaluationConfig | None = None,
     *,
     model: str | Path | Encoder = DEFAULT_MODEL,
     compute: Compute | None = None,
     progress: Progress = SILENT,
 ) -> list[EncoderScore]:
-    """Measures an encoder on files of scored pairs and on folders in the BEIR layout.
+    """Measures an encoder on files of scored pairs and on folders in the BEIR layout, one or more.
 
     Pairs whose scores are all 0 or 1 are a classification, others a similarity. Documents of a
     folder are one vector each, of what the encoder sees of them, as published figures are made.
@@ -87,7 +93,7 @@ def evaluate_encoder(
         raise InputError(f"dims has {beyond}; the vectors of {encoder.name} have {encoder.dim}")
     dims = sorted({encoder.dim, *config.dims}, reverse=True)
     scores: list[EncoderScore] = []
-    for path in map(Path, paths):
+    for path in each_path(paths):
         if path.is_dir():
             scores += _retrieval(path, encoder, dims, config, progress)
         else:

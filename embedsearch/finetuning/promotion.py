@@ -90,7 +90,7 @@ def try_model(
     began = time.perf_counter()
     config = config or PromotionConfig()
     questions, qrels, split = judged_questions(folder, config.split, progress)
-    _check_documents(collection, qrels, folder)
+    check_documents(collection, qrels, folder)
     encoder = load_encoder(model)
     evaluation = EvaluationConfig(mode=config.mode)
     old = score_questions(run_questions(collection, questions, evaluation, progress), qrels)
@@ -134,9 +134,10 @@ def judge(measures: Mapping[str, PairedComparison], config: PromotionConfig) -> 
     return True, f"it is better: {told}"
 
 
-def _check_documents(
+def check_documents(
     collection: Collection, qrels: Mapping[str, Mapping[str, int]], folder: str | Path
 ) -> None:
+    """InputError where none of the relevant documents of `folder` is in the collection."""
     relevant = {d for grades in qrels.values() for d, grade in grades.items() if grade > 0}
     if not any(document in collection for document in sorted(relevant)):
         raise InputError(

@@ -13,6 +13,7 @@ from embedsearch.encoder.training.examples import (
     LabelledText,
     ScoredPair,
     TrainingPair,
+    check_examples,
     check_leakage,
 )
 from embedsearch.encoder.training.report import TrainingReport
@@ -48,16 +49,20 @@ def train_encoder(
         questions: further questions that training must not see, those of a later evaluation.
         reading: how files are read. `source` says on the card where the data is from.
 
-    An interrupted training goes on when it is called again with the same arguments.
+    An interrupted training goes on when it is called again with the same arguments; one that is
+    done gives its report again.
 
     Raises:
         InputError: data that cannot be used (the message names file and line), held-out questions
-            in the training data, settings that do not fit, an `output` that is there already.
+            in the training data, settings that do not fit, an `output` that is there and not from
+            this training.
+        StorageError: an `output` that cannot be written.
         NotFoundError, ModelError, DeviceError: as `SentenceEncoder.load`; ModelError too where the
             loss is no number any more, which leaves the last good state.
     """
     examples = examples_of(data, reading, progress)
     kept = None if held_out is None else examples_of(held_out, reading, progress)
+    check_examples(examples, 1)
     check_leakage(examples, kept or (), questions)
     return train(
         examples,

@@ -102,8 +102,8 @@ def test_pairs_from_the_collection(tmp_path, capsys, judged):
     _, found = run(capsys, "train", "encoder", *late)
     assert not {"margin", "cross_check"} & found["mining"]["dropped"].keys()
     assert settings_of(tmp_path / "late")["base_share"] is None  # such pairs are no answers to it
-    main(["train", "encoder", *map(str, arguments)])
-    assert "is there already" in capsys.readouterr().err
+    assert main(["train", "encoder", *map(str, arguments)]) == 0  # nothing is trained again
+    assert "is there already, made by this very training" in capsys.readouterr().err
 
 
 def test_wrong_use(tmp_path, capsys, pairs, judged):
@@ -123,6 +123,30 @@ def test_wrong_use(tmp_path, capsys, pairs, judged):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--promote", "if-better"], "--promote needs judged questions: name them with --evaluate"),
+        (["--p-value", "0.1", "--db", "c.es"], "--p-value needs judged questions"),
+        (["--split", "dev"], "--split needs judged questions"),
+        (["--mode", "hybrid"], "--mode needs judged questions"),
+        (["--layers", "3"], "--layers needs a new model: name its --tokenizer"),
+        (["--hidden", "64", "--model", "m"], "--hidden needs a new model"),
+        (["--mine", "4"], "--mine needs a collection: name it with --db"),
+        (["--margin", "0.1"], "--margin needs a collection"),
+        (["--rank-last", "9"], "--rank-last needs a collection"),
+        (["--no-cross-check"], "--cross-check needs a collection"),
+        (["--db", "c.es", "--mine", "0", "--rank-first", "3"], "--rank-first needs negatives"),
+        (["--db", "c.es", "--pairs", "5"], "--pairs needs --from-collection"),
+    ],
+)
+def test_options_without_effect_are_refused(tmp_path, capsys, pairs, options, message):
+    code, error = run(capsys, "train", "encoder", pairs, "--out", tmp_path / "out", *options)
+    assert code == 2
+    assert error.startswith(f"embedsearch: {message}")
+    assert len(error.splitlines()) == 1
+
+
 def test_a_trained_question_that_is_judged_is_refused(tmp_path, capsys, base, judged):
     asked = write(tmp_path / "asked.csv", "What is a CAT,it has fur\n" + "q{0},d{0}\n" * 3)
     code, error = run(
@@ -131,6 +155,14 @@ def test_a_trained_question_that_is_judged_is_refused(tmp_path, capsys, base, ju
     )  # fmt: skip
     assert code == 2
     assert "kept for measuring" in error
+    scored = write(tmp_path / "scored.csv", "it has fur,what is a cat,1\n" + "q{0},d{0},0\n" * 3)
+    code, error = run(
+        capsys, "train", "encoder", scored, "--out", tmp_path / "out", "--db", tmp_path / "c.es",
+        "--evaluate", judged, "--batch-size", "2",
+    )  # fmt: skip
+    assert code == 2
+    assert "kept for measuring" in error
+    assert "scored.csv:1: 'what is a cat'" in error
 
 
 def test_evaluate_encoder(tmp_path, capsys, base):

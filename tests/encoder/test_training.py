@@ -518,6 +518,38 @@ def test_held_out_questions_in_the_training_data_are_refused():
     check_leakage(scored, [ScoredPair(first="c", second="b", score=0.5)], ["another"])
 
 
+def pair(anchor, positive, *negatives):
+    return TrainingPair(anchor=anchor, positive=positive, negatives=negatives)
+
+
+def scored(first, second):
+    return ScoredPair(first=first, second=second, score=1)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [pair("What  IS it", "x"), pair("x", "what is it"), scored("what is it", "x"),
+     scored("x", "What is it"), LabelledText(text="what is it", label="y")],
+)  # fmt: skip
+def test_a_kept_question_is_refused_wherever_it_is_drawn_to_something(example):
+    labelled = LabelledText(text="what is it", label="z")
+    for held_out, questions in (
+        ([], ["what is it"]), ([pair("what is it", "d")], []), ([labelled], [])
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="example 2: "):
+            check_leakage([pair("x", "y"), example], held_out, questions)
+        check_leakage([pair("x", "y", "what is it")], held_out, questions)
+
+
+def test_a_held_out_scored_pair_may_not_be_trained_on_in_any_shape():
+    kept = [scored("a", "b")]
+    for example in (scored("B", "a"), pair("a", "b"), pair("b", "a", "x")):
+        with pytest.raises(InputError, match="1 of 1 training examples"):
+            check_leakage([example], kept, [])
+    for example in (scored("a", "c"), pair("b", "c", "a"), LabelledText(text="a", label="x")):
+        check_leakage([example], kept, [])
+
+
 def test_an_output_that_is_there_is_left_alone(tmp_path, base):
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="is there already"):

@@ -77,6 +77,9 @@ def test_questions_that_will_be_asked_are_avoided(collection):
     config = CollectionPairsConfig(kinds=("title", "heading"))
     found = pairs_from_collection(collection, config, avoid=[DOCUMENT.title.upper()])
     assert [pair.anchor for pair in found.pairs] == ["Grinding the beans well"]
+    answer = found.pairs[0].positive
+    found = pairs_from_collection(collection, config, avoid=[answer])
+    assert answer not in {pair.positive for pair in found.pairs}
 
 
 def test_documents_without_structure(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import re
@@ -39,7 +40,13 @@ FOUR = ("q", "d", "x", "y")
         ("a.csv", "q,d,x\n", [("q", "d", "x")]),
         ("a.tsv", 'Query\tDocument\nsay "q\td\n', [('say "q', "d")]),
         ("a.csv", 'text,category\n"one\ntwo",x\n', [("one\ntwo",)]),
-        ("a.jsonl", '{"sentence1": "a", "sentence2": "b"}', [("a", "b")]),
+        ("a.jsonl", '{"question": "a", "answer": "b", "category": "c"}', [("a", "b")]),
+        ("a.csv", "question,answer,label\na,b,0\nc,d,1\n", [("a", "b", 0.0), ("c", "d", 1.0)]),
+        ("a.csv", "\n  \r\nanchor,positive\nq,d\n", [("q", "d")]),
+        ("a.tsv", "\nanchor\tpositive\n\nq\td\n", [("q", "d")]),
+        ("a.csv", "what is it,since 1999\nq,1999 or so\n",
+         [("what is it", "since 1999"), ("q", "1999 or so")]),
+        ("a.csv", "cat,an animal\ntwo words,d e\n", [("cat", "an animal"), ("two words", "d e")]),
         ("a.jsonl", '{"sentence1": "a", "sentence2": "b", "label": 1}', [("a", "b", 1.0)]),
     ],
 )  # fmt: skip
@@ -56,8 +63,33 @@ def test_columns_can_be_named(tmp_path):
     found = read(path, columns=("-", "-", "score", "sentence1", "sentence2"), max_score=5.0)
     assert plain(found) == [('one "a', "two", 0.5), ("b", "c", 1.0)]
     assert found[1].place == f"{path}:2"
-    headed = write(tmp_path / "b.csv", "Quality\tA\tB\n1\tb\tc\n")
-    assert plain(read(headed, columns=("score", "first", "second"))) == [("b", "c", 1.0)]
+    headed = write(tmp_path / "b.csv", "Quality\t#1 ID\t#1 String\t#2 String\n1\t7\tb\tc\n")
+    columns = ("score", "-", "first", "second")
+    assert plain(read(headed, columns=columns)) == [("b", "c", 1.0)]
+    unknown = write(tmp_path / "c.csv", "premise,hypothesis\ntwo words,in each\n")
+    assert plain(read(unknown, columns=("anchor", "positive")))[0] == ("premise", "hypothesis")
+    known = write(tmp_path / "d.csv", "question,note,answer\nq,n,d\n")
+    assert plain(read(known, columns=("anchor", "-", "positive"))) == [("q", "d")]
+
+
+@pytest.mark.parametrize("row", ["bad,one two,three four", "bad,answer,three four", ",b,c"])
+def test_a_first_row_without_a_score_is_no_header_unless_its_names_are_known(tmp_path, row):
+    path = write(tmp_path / "a.csv", f"{row}\n0.5,q,d\n")
+    with pytest.raises(InputError, match=r"a\.csv:1: the score '(bad)?' is no number"):
+        read(path, columns=("score", "sentence1", "sentence2"))
+
+
+def test_long_fields_are_read_as_long_lines_are(tmp_path):
+    usual = csv.field_size_limit()
+    text = "long " * 40_000
+    path = write(tmp_path / "a.csv", f'anchor,positive\nq,"{text}"\n')
+    assert plain(read(path)) == [("q", text)]
+    assert csv.field_size_limit() == usual
+
+
+def test_one_path_is_as_good_as_a_list(tmp_path):
+    path = write(tmp_path / "a.csv", "q,d\n")
+    assert plain(read_training_data(str(path))) == plain(read_training_data(path)) == [("q", "d")]
 
 
 def test_a_judged_collection(tmp_path):
@@ -88,12 +120,26 @@ def test_a_judged_collection(tmp_path):
         ("a.csv", "a,b,1\na,c,3.8\n", "a.csv:2: the score 3.8 is not between 0 and 1"),
         ("a.csv", "a,b,-1\n", "a.csv:1: the score -1"),
         ("a.tsv", "query\tdocument\nq\n", "a.tsv:2: 1 columns where there should be 2"),
+        ("a.csv", "sentence1,sentence2,score\na,b,\nc,d,1\n", "a.csv:2: the score '' is no number"),
+        ("a.tsv", "id\tsentence_A\tsentence_B\trelatedness_score\n1\ta\tb\t4.5\n",
+         "a.tsv:1: two texts to compare, and no score among the columns id, sentence_A, "
+         "sentence_B, relatedness_score: say with --columns"),
+        ("a.jsonl", '{"sentence1": "a", "sentence2": "b"}', "a.jsonl:1: two texts to compare"),
+        ("a.jsonl", '{"first": "a", "second": "b", "score": null}', "a.jsonl:1: two texts"),
+        ("a.tsv", "news\tvid\t0001\t5.0\ta\tb\n", "a.tsv:1: '0001' is a number where a text"),
+        ("a.csv", "Rank,Text 1,Text 2\n7,a b,c d\n", "a.csv:2: '7' is a number where a text"),
+        ("a.csv", "q,d\nr,1988\n", "a.csv:2: '1988' is a number"),
+        ("a.csv", "q,7,0.5\n", "a.csv:1: '7' is a number"),
+        ("a.csv", "premise,hypothesis\na man,eats it\n", "a.csv:1: 'premise, hypothesis'"),
+        ("a.csv", "premise,hypothesis,entails\na man,eats it,1\n", "a.csv:1: 'premise, "),
+        ("a.csv", "\n\na,b,1\na,c,9\n", "a.csv:4: the score 9"),
+        ("a.csv", "\n\n", "there are no examples"),
         ("a.jsonl", "", "there are no examples"),
         ("a.pdf", "x", "training data is .jsonl"),
         ("a.jsonl", b'["q", "\xff"]', "a.jsonl:1: not UTF-8"),
         ("a.csv", 'a,"b\n', "a.csv:1"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_read_is_named(tmp_path, name, text, message):
     path = write(tmp_path / name, text)
     with pytest.raises(InputError, match=re.escape(message)):

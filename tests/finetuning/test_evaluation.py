@@ -47,7 +47,8 @@ def test_pairs_with_whole_and_cut_vectors(tmp_path):
     ]
     assert scores[0].measures["spearman"] == pytest.approx(1.0)
     path = write(tmp_path / "pairs.csv", "a b,a b,1\nc d,c d,1\na b,x y,0\n")
-    (score,) = evaluate_encoder([path], model=FakeEncoder(dim=64))
+    (score,) = evaluate_encoder(str(path), model=FakeEncoder(dim=64))  # one path is a list of one
+    assert [score] == evaluate_encoder([path], model=FakeEncoder(dim=64))
     assert score.task == "classification"
     assert score.measures == {"average_precision": 1.0, "accuracy": 1.0}
 

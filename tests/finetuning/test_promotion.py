@@ -156,6 +156,20 @@ def test_the_vectors_before_are_kept_while_their_content_is(tmp_path, judged):
             collection.rollback()
 
 
+def test_a_rollback_embeds_again_what_the_models_cut_differently(tmp_path, judged):
+    better, deaf = CountingEncoder(), Deaf()
+    better.max_tokens = 16
+    with opened(tmp_path, Deaf()) as collection:
+        long = "A sentence of some words here, and of more. " * 3
+        collection.upsert([Document(id="long", text=long)])
+        config = PromotionConfig(promote="if-better", **SEMANTIC)
+        assert try_model(collection, better, judged, config).promoted
+        again = collection_with(tmp_path, collection, deaf)
+        again.rollback()
+        assert deaf.documents == [long.strip()]
+        again.close()
+
+
 def test_a_rollback_to_a_folder_that_holds_another_model_is_refused(tmp_path, judged):
     with opened(tmp_path, Deaf()) as collection:
         config = PromotionConfig(promote="if-better", **SEMANTIC)

@@ -25,9 +25,12 @@ def write_card(
     measured: Sequence[Measured],
     origin: str,
     source: str,
+    run: str,
 ) -> None:
-    """Writes `training.json` and a README.md that says the same for people."""
+    """Writes `training.json` and a README.md that says the same for people; `run` is the digest of
+    all that decided the result."""
     card = {
+        "run": run,
         "base": {"name": report["base"], "fingerprint": origin},
         "data": {
             "source": source,

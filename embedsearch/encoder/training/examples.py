@@ -140,17 +140,35 @@ def _check_classes(examples: Sequence[LabelledText]) -> None:
 def check_leakage(
     examples: Sequence[Example], held_out: Sequence[Example], questions: Sequence[str]
 ) -> None:
-    """InputError where what is kept for measuring stands in the training data: an example's
-    question (of a scored pair both sides, of a labelled text the text), or one of `questions`."""
-    kept = {asked(example) for example in held_out} | {normal(each) for each in questions}
-    leaked = [number for number, example in enumerate(examples) if asked(example) in kept]
+    """InputError where what is kept for measuring stands in the training data.
+
+    Kept are `questions`, those of held-out pairs, and held-out labelled texts. None of them may be
+    a text that training draws to another one: the question or the positive of a pair, either side
+    of a scored pair, a labelled text. A negative is only pushed away, which tells nothing of what
+    the kept one belongs to. Of a held-out scored pair it is the two texts together that may not
+    be trained on, in either order and of either shape.
+    """
+    kept = {normal(each) for each in questions}
+    kept |= {normal(each.texts[0]) for each in held_out if not isinstance(each, ScoredPair)}
+    together = {_sides(each) for each in held_out if isinstance(each, ScoredPair)}
+    leaked = [
+        number
+        for number, example in enumerate(examples)
+        if not kept.isdisjoint(_sides(example)) or _sides(example) in together
+    ]
     if leaked:
         first = examples[leaked[0]]
+        told = next((text for text in first.texts[:2] if normal(text) in kept), first.texts[0])
         raise InputError(
             f"{len(leaked)} of {len(examples)} training examples are kept for measuring, which "
             f"would then prove nothing; the first is {_place(examples, leaked[0])}: "
-            f"{first.texts[0][:80]!r}. Take them out"
+            f"{told[:80]!r}. Take them out"
         )
+
+
+def _sides(example: Example) -> tuple[str, ...]:
+    """What an example draws together, in one order, to compare by."""
+    return tuple(sorted(normal(text) for text in example.texts[:2]))
 
 
 def asked(example: Example) -> str:

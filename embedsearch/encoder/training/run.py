@@ -20,6 +20,7 @@ from embedsearch.encoder.training.card import write_card
 from embedsearch.encoder.training.checkpoint import Checkpoints, State
 from embedsearch.encoder.training.dataset import Dataset, make_dataset
 from embedsearch.encoder.training.examples import check_examples
+from embedsearch.encoder.training.finished import check_output, finished
 from embedsearch.encoder.training.freezing import freeze, prepare_mode
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import choose_loss
@@ -54,7 +55,8 @@ def train(
 
     `held_out` examples are measured; None takes a share of `examples`, see the config. `source`
     says on the card where the examples are from. An interrupted training leaves
-    `<output>.training/` and goes on from there when it is called with the same arguments.
+    `<output>.training/` and goes on from there when it is called with the same arguments; one that
+    is done gives its report again.
 
     Raises:
         InputError: examples, settings or an output folder that cannot be used.
@@ -62,9 +64,7 @@ def train(
             loss is no number any more.
     """
     began = time.perf_counter()
-    target = Path(output).expanduser().resolve()
-    if target.exists():
-        raise InputError(f"{target} is there already: name a new folder for the model")
+    target = check_output(output, config, base)
     learned, kept = _parted(examples, held_out, config)
     shape = check_examples(learned, config.batch_size)
     data = make_dataset(learned)
@@ -74,11 +74,18 @@ def train(
     _check_trainable(folder, config)
     origin = fingerprint_of(folder)
     checkpoints = Checkpoints(output=target, run=_run_name(config, origin, data, judged))
+    if target.exists():
+        report = finished(target, checkpoints.run)
+        progress.note(f"{target} is there already, made by this very training")
+        checkpoints.remove()
+        return report
     fit = _prepare(folder, data, judged, loss, config, checkpoints, device, progress)
     ended = fit.run()
     made = _write(fit, target)
     report = report_of(fit, made, base, ended, len(learned), len(kept), began)
-    write_card(made.root, report.as_json(), config, fit.state.measured, origin, source)
+    write_card(
+        made.root, report.as_json(), config, fit.state.measured, origin, source, checkpoints.run
+    )
     checkpoints.remove()
     return report
 

@@ -1,0 +1,56 @@
+"""What `train encoder` did, for people and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from embedsearch.cli.output import print_json, remark
+from embedsearch.cli.terminal import plain
+from embedsearch.encoder.training.report import TrainingReport
+from embedsearch.finetuning.closed_loop import LoopReport
+from embedsearch.finetuning.promotion import Trial
+
+
+def print_training(report: LoopReport, as_json: bool) -> None:
+    """What each step of `train encoder` did."""
+    if as_json:
+        print_json(report.as_json())
+        return
+    if report.pairs:
+        remark(f"pairs made: {_counts(report.pairs.found)}")
+    if report.mining:
+        mined = report.mining
+        remark(f"negatives: {mined.kept:,} of {mined.candidates:,}; left {_counts(mined.dropped)}")
+    _tell_training(report.training)
+    if report.trial:
+        _tell_trial(report.trial)
+
+
+def _counts(counts: Any) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none"
+
+
+def _tell_training(report: TrainingReport) -> None:
+    print(
+        f"{plain(str(report.output))}: {report.steps:,} steps on {report.examples:,} examples, "
+        f"{report.tokens_per_second:,.0f} tokens/s, {report.seconds / 60:,.1f} min ({report.ended})"
+    )
+    if report.before is not None and report.after is not None:
+        print(
+            f"{report.metric} on {report.held_out:,} held-out examples: {report.before:.4f} → "
+            f"{report.after:.4f}"
+            + ("" if report.best_step else "; nothing bettered the base, which is what was saved")
+        )
+
+
+def _tell_trial(trial: Trial) -> None:
+    for name, found in trial.measures.items():
+        print(
+            f"{trial.mode} {name:<10} {found.before:.4f} → {found.after:.4f}  "
+            f"[{found.low:+.4f}, {found.high:+.4f}]  p = {found.p_value:.4f}  "
+            f"({found.questions:,} questions)"
+        )
+    done = "promoted" if trial.promoted else "not promoted"
+    print(f"{done}: {plain(trial.reason)}")
+    if trial.promoted:
+        remark("`embedsearch rollback` goes back to the model before")
