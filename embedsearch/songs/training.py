@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedsearch.errors import InputError, StorageError
+from embedsearch.errors import InputError
 from embedsearch.songs.catalogue import Catalogue
 from embedsearch.songs.config import SongConfig
+from embedsearch.songs.folder import save_recommender
 from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.recommender import SongRecommender
 from embedsearch.songs.song_files import read_songs
 from embedsearch.songs.tuning import tune
 from embedsearch.types import SILENT, Encoder, Progress
-
-TUNING = "tuning.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +75,7 @@ def train_songs(
     recommender = SongRecommender.fit(
         given, config, songs=known, encoder=encoder if titled else None, progress=progress
     )
-    recommender.save(out)
-    _write_tuning(out / TUNING, tuning)
+    save_recommender(recommender, out, tuning)
     return SongsReport(
         out=str(out),
         playlists=len(recommender.playlists),
@@ -90,13 +87,3 @@ def train_songs(
         tuning=tuning,
         seconds=time.perf_counter() - began,
     )
-
-
-def _write_tuning(path: Path, tuning: dict[str, Any] | None) -> None:
-    try:
-        if tuning is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.write_text(json.dumps(tuning, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from None
