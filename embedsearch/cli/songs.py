@@ -18,10 +18,12 @@ from embedsearch.errors import InputError
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.evaluation import NAMES, SongsEvaluation, evaluate_songs
 from embedsearch.songs.explaining import Explanation
+from embedsearch.songs.plot import check_picture, draw_comparison
 from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.recommender import SongRecommender
 from embedsearch.songs.training import train_songs
 
+_SHOWN = 3
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _COLUMNS = ("hit_rate", "recall", "ndcg", "mrr", "coverage", "popularity", "diversity")
 
@@ -161,18 +163,14 @@ def recommend(
 ) -> int:
     """Recommend songs that go with others, or with a description.
 
-    Example: embedsearch recommend --model my-songs "bohemian rapsody queen" -k 5 --why
+    Example: embedsearch recommend --model my-songs "window seat" "fog over the peir" -k 5 --why
     """
     if why and not seeds:
         raise InputError("--why tells which songs led to each: give songs")
     recommender = SongRecommender.load(model)
-    seeds = seeds or []
-    named = [recommender.find(seed) for seed in seeds]
-    for typed, song in zip(seeds, named, strict=True):
-        if typed != song.id and not as_json:
-            remark(f"{typed!r} is {song.id} ({song.label})")
-    ids = [song.id for song in named]
-    found = recommender.recommend(ids, k, text=text, exclude=exclude or (), diversity=diversity)
+    ids = [_meant(recommender, typed) for typed in seeds or ()]
+    unwanted = [_meant(recommender, typed) for typed in exclude or ()]
+    found = recommender.recommend(ids, k, text=text, exclude=unwanted, diversity=diversity)
     reasons = [recommender.explain(ids, each.id) for each in found] if why else []
     if as_json:
         entries = [asdict(each) for each in found]
@@ -210,21 +208,21 @@ def evaluate_(
 
     Example: embedsearch evaluate songs my-songs test.txt
     """
+    if picture is not None:
+        check_picture(picture)
     recommender = SongRecommender.load(model)
     with TerminalProgress() as progress:
         given = read_playlists(playlists, progress=progress)
         found = evaluate_songs(recommender, given, k=k, names=only or NAMES, progress=progress)
     for reason in dict.fromkeys(found.missing.values()):
         remark(reason)
-    if picture is not None:
-        from embedsearch.songs.plot import draw_comparison
-
-        draw_comparison(found, k, picture)
-        remark(f"the comparison is drawn in {picture}")
     if as_json:
         print_json(found.as_json())
     else:
         _print_evaluation(found, k)
+    if picture is not None:
+        draw_comparison(found, k, picture)
+        remark(f"the comparison is drawn in {picture}")
     return DONE
 
 
@@ -234,6 +232,22 @@ def _seconds(typed: str) -> float:
     if found is None:
         raise InputError(f"a time is a number with s, m or h, such as 10m, not {typed!r}")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def _meant(recommender: SongRecommender, typed: str) -> str:
+    """The id of the song that was typed; a remark tells which it is, and what else is called so."""
+    song = recommender.find(typed)
+    if typed != song.label:
+        remark(f"{typed!r} is {song.id} ({song.label})")
+    if typed == song.id:
+        title = typed.strip().casefold()
+        known = recommender.catalogue.values()
+        others = [each for each in known if each.title.casefold() == title and each is not song]
+        shown = ", ".join(f"{each.id} ({each.label})" for each in others[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        if others:
+            remark(f"{typed!r} is a title as well, type the id to mean that song: {shown}{more}")
+    return song.id
 
 
 def _because(recommender: SongRecommender, reason: Explanation) -> str:
