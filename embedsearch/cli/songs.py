@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from embedsearch.cli.output import print_json, remark
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.errors import InputError
+from embedsearch.songs.catalogue import Song
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.evaluation import NAMES, SongsEvaluation, evaluate_songs
 from embedsearch.songs.explaining import Explanation
@@ -168,8 +170,8 @@ def recommend(
     if why and not seeds:
         raise InputError("--why tells which songs led to each: give songs")
     recommender = SongRecommender.load(model)
-    ids = [_meant(recommender, typed) for typed in seeds or ()]
-    unwanted = [_meant(recommender, typed) for typed in exclude or ()]
+    ids = _meant(recommender, seeds or ())
+    unwanted = _meant(recommender, exclude or ())
     found = recommender.recommend(ids, k, text=text, exclude=unwanted, diversity=diversity)
     reasons = [recommender.explain(ids, each.id) for each in found] if why else []
     if as_json:
@@ -234,20 +236,23 @@ def _seconds(typed: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _meant(recommender: SongRecommender, typed: str) -> str:
-    """The id of the song that was typed; a remark tells which it is, and what else is called so."""
-    song = recommender.find(typed)
-    if typed != song.label:
-        remark(f"{typed!r} is {song.id} ({song.label})")
-    if typed == song.id:
-        title = typed.strip().casefold()
-        known = recommender.catalogue.values()
-        others = [each for each in known if each.title.casefold() == title and each is not song]
-        shown = ", ".join(f"{each.id} ({each.label})" for each in others[:_SHOWN])
-        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        if others:
+def _meant(recommender: SongRecommender, names: Sequence[str]) -> list[str]:
+    """Ids of the songs that were typed; remarks tell which they are, and what else is called so."""
+    called: dict[str, list[Song]] = {name.strip().casefold(): [] for name in names}
+    for song in recommender.catalogue.values() if called else ():
+        called.get(song.title.casefold(), []).append(song)
+    ids = []
+    for typed in names:
+        song = recommender.find(typed)
+        if typed != song.label:
+            remark(f"{typed!r} is {song.id} ({song.label})")
+        others = [each for each in called[typed.strip().casefold()] if each.id != song.id]
+        if typed == song.id and others:
+            shown = ", ".join(f"{each.id} ({each.label})" for each in others[:_SHOWN])
+            more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
             remark(f"{typed!r} is a title as well, type the id to mean that song: {shown}{more}")
-    return song.id
+        ids.append(song.id)
+    return ids
 
 
 def _because(recommender: SongRecommender, reason: Explanation) -> str:
