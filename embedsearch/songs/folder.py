@@ -222,7 +222,8 @@ def _songs(path: Path, stamp: str | None) -> list[Song]:
 
 def _stranger(path: Path) -> IndexFileError:
     return IndexFileError(
-        f"{path} does not belong to {CONFIG} beside it: a saving was interrupted; train again"
+        f"{path} does not belong to {CONFIG} beside it: a saving was interrupted, or goes on just "
+        "now; load again, else train again"
     )
 
 

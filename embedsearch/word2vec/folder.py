@@ -35,7 +35,7 @@ FORMAT = 1
 _MAX_JSON_BYTES = 4 << 30
 _MAX_HEADER_BYTES = 1 << 20
 PARTIAL = ".partial"
-_INTERRUPTED = "a saving was interrupted; save again"
+_INTERRUPTED = "a saving was interrupted, or goes on just now; load again, else save again"
 
 
 def save_folder(found: KeyedVectors, folder: Path) -> None:
