@@ -12,6 +12,8 @@ from embedsearch.cli.terminal import plain
 from embedsearch.errors import EmbedSearchError
 
 DONE, NOTHING_FOUND, WRONG_USE, INTERNAL, INTERRUPTED = 0, 1, 2, 70, 130
+_GOES_ON = {"index", "reindex", "train encoder", "train lm", "train word2vec"}
+"""Commands that keep what they have done so far."""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -30,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EmbedSearchError as error:
         return _fail(str(error), WRONG_USE)
     except KeyboardInterrupt:
-        return _fail(
-            "interrupted; what was done is kept, the same command goes on from there", INTERRUPTED
-        )
+        return _fail(_interrupted(sys.argv[1:] if arguments is None else arguments), INTERRUPTED)
     except BrokenPipeError:
         _drop_output()
         return DONE  # the reader of our output went away: not our error
@@ -77,6 +77,12 @@ def _run(arguments: Sequence[str] | None) -> int:
     if outcome == INTERRUPTED:
         raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else DONE
+
+
+def _interrupted(arguments: Sequence[str]) -> str:
+    if not _GOES_ON.intersection((" ".join(arguments[:1]), " ".join(arguments[:2]))):
+        return "interrupted"
+    return "interrupted; what was done is kept, the same command goes on from there"
 
 
 def _drop_output() -> None:

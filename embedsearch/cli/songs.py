@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,13 +16,16 @@ from embedsearch.cli.output import print_json, remark
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.errors import InputError
+from embedsearch.songs.catalogue import Song
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.evaluation import NAMES, SongsEvaluation, evaluate_songs
 from embedsearch.songs.explaining import Explanation
+from embedsearch.songs.plot import check_picture, draw_comparison
 from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.recommender import SongRecommender
 from embedsearch.songs.training import train_songs
 
+_SHOWN = 3
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _COLUMNS = ("hit_rate", "recall", "ndcg", "mrr", "coverage", "popularity", "diversity")
 
@@ -145,7 +149,9 @@ def recommend(
     ] = None,
     text: Annotated[
         str | None,
-        typer.Option(metavar="WORDS", help="Songs like this: 'rainy sunday morning piano'."),
+        typer.Option(
+            metavar="WORDS", help="Songs like this, beside SONGs or alone: 'rainy sunday piano'."
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many songs.")] = 10,
     exclude: Annotated[
@@ -161,19 +167,18 @@ def recommend(
 ) -> int:
     """Recommend songs that go with others, or with a description.
 
-    Example: embedsearch recommend --model my-songs "bohemian rapsody queen" -k 5 --why
+    Example: embedsearch recommend --model my-songs "window seat" "fog over the peir" -k 5 --why
     """
     if why and not seeds:
         raise InputError("--why tells which songs led to each: give songs")
     recommender = SongRecommender.load(model)
-    seeds = seeds or []
-    named = [recommender.find(seed) for seed in seeds]
-    for typed, song in zip(seeds, named, strict=True):
-        if typed != song.id and not as_json:
-            remark(f"{typed!r} is {song.id} ({song.label})")
-    ids = [song.id for song in named]
-    found = recommender.recommend(ids, k, text=text, exclude=exclude or (), diversity=diversity)
-    reasons = [recommender.explain(ids, each.id) for each in found] if why else []
+    ids = _meant(recommender, seeds or ())
+    unwanted = _meant(recommender, exclude or ())
+    found = recommender.recommend(ids, k, text=text, exclude=unwanted, diversity=diversity)
+    reasons = [
+        recommender.explain(ids, each.id, text=text, exclude=unwanted)
+        for each in (found if why else ())
+    ]
     if as_json:
         entries = [asdict(each) for each in found]
         for entry, reason in zip(entries, reasons, strict=False):
@@ -210,21 +215,21 @@ def evaluate_(
 
     Example: embedsearch evaluate songs my-songs test.txt
     """
+    if picture is not None:
+        check_picture(picture)
     recommender = SongRecommender.load(model)
     with TerminalProgress() as progress:
         given = read_playlists(playlists, progress=progress)
         found = evaluate_songs(recommender, given, k=k, names=only or NAMES, progress=progress)
     for reason in dict.fromkeys(found.missing.values()):
         remark(reason)
-    if picture is not None:
-        from embedsearch.songs.plot import draw_comparison
-
-        draw_comparison(found, k, picture)
-        remark(f"the comparison is drawn in {picture}")
     if as_json:
         print_json(found.as_json())
     else:
         _print_evaluation(found, k)
+    if picture is not None:
+        draw_comparison(found, k, picture)
+        remark(f"the comparison is drawn in {picture}")
     return DONE
 
 
@@ -236,11 +241,31 @@ def _seconds(typed: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def _meant(recommender: SongRecommender, names: Sequence[str]) -> list[str]:
+    """Ids of the songs that were typed; remarks tell which they are, and what else is called so."""
+    called: dict[str, list[Song]] = {name.strip().casefold(): [] for name in names}
+    for song in recommender.catalogue.values() if called else ():
+        called.get(song.title.casefold(), []).append(song)
+    ids = []
+    for typed in names:
+        song = recommender.find(typed)
+        if typed != song.label:
+            remark(f"{typed!r} is {song.id} ({song.label})")
+        others = [each for each in called[typed.strip().casefold()] if each.id != song.id]
+        if typed == song.id and others:
+            shown = ", ".join(f"{each.id} ({each.label})" for each in others[:_SHOWN])
+            more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+            remark(f"{typed!r} is a title as well, type the id to mean that song: {shown}{more}")
+        ids.append(song.id)
+    return ids
+
+
 def _because(recommender: SongRecommender, reason: Explanation) -> str:
     seeds = ", ".join(
         f"{plain(recommender.catalogue.get_song(seed).label)} {share:.0%}"
         for seed, share in reason.seeds[:3]
     )
+    seeds += f", the text {reason.text:.0%}" if reason.text else ""
     if not reason.playlists:
         return f"from {seeds}; no playlist has them together"
     numbers = ", ".join(str(each.number) for each in reason.playlists)

@@ -12,7 +12,7 @@ from embedsearch.songs import baselines
 from embedsearch.songs.measures import Measures, measure
 from embedsearch.songs.playlists import collect
 from embedsearch.songs.ranking import Ranker
-from embedsearch.songs.recommender import SongRecommender
+from embedsearch.songs.recommender import MAX_K, SongRecommender
 from embedsearch.types import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def evaluate_songs(
     odd = next((name for name in names if name not in NAMES), None)
     if odd is not None:
         raise InputError(f"no recommender is called {odd!r}: {', '.join(NAMES)}")
-    if type(k) is not int or k < 1:
-        raise InputError(f"k must be a whole number from 1, not {k!r}")
+    if type(k) is not int or not 1 <= k <= MAX_K:
+        raise InputError(f"k must be a whole number from 1 to {MAX_K}, not {k!r}")
     places = recommender.vectors.key_to_index
     given = collect(playlists).lists
     known = [[places[song] for song in each if song in places] for each in given]

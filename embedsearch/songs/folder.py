@@ -5,74 +5,143 @@ catalogue.json           what is known of songs
 vectors/                 see `word2vec/folder.py`
 playlists.safetensors    the playlists learned from, as rows of the vectors
 text_map.safetensors     the map from texts, where there is one
+tuning.json              what was tried, where settings were looked for
+
+config.json has the stamp of every other file that is loaded, a checksum of its content. A saving
+that breaks off between two files leaves a folder that is refused.
 """
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedsearch.errors import IndexFileError, InputError, NotFoundError, StorageError
+from embedsearch.errors import (
+    EmbedSearchError,
+    IndexFileError,
+    LockedError,
+    NotFoundError,
+    StorageError,
+)
 from embedsearch.songs.catalogue import Catalogue, Song
 from embedsearch.songs.coldstart import TextMap
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.cooccurrence import Cooccurrence
+from embedsearch.store.lock import writer_lock
 from embedsearch.types import Encoder
-from embedsearch.word2vec import KeyedVectors
-from embedsearch.word2vec.folder import keys_digest, read_matrix, replace_file, write_matrix
+from embedsearch.word2vec.folder import (
+    PARTIAL,
+    block_writer,
+    checksum,
+    folder_files,
+    keys_digest,
+    load_folder,
+    matrix_writer,
+    read_matrix,
+    replace_files,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedsearch.songs.recommender import SongRecommender
+    from embedsearch.word2vec.folder import Write
 
 CONFIG, CATALOGUE, VECTORS = "config.json", "catalogue.json", "vectors"
 PLAYLISTS, TEXT_MAP = "playlists.safetensors", "text_map.safetensors"
+TUNING = "tuning.json"
 FORMAT = 1
 _MAX_BYTES = 4 << 30
+_PATIENCE_S = 10.0
+"""How long a saving waits for another one of the same folder; one takes a second at most."""
 
 
-def save_recommender(found: SongRecommender, folder: Path) -> None:
-    """See `SongRecommender.save`. config.json comes last: without it there is no recommender."""
-    from safetensors.numpy import save_file
+def save_recommender(
+    found: SongRecommender, folder: Path, tuning: dict[str, Any] | None = None
+) -> None:
+    """See `SongRecommender.save`. `tuning` is what tuning.json tells of it, None for nothing.
 
-    digest = keys_digest(found.vectors.keys)
-    settings: dict[str, Any] = {
-        "format": FORMAT,
-        "songs": asdict(found.config),
-        "keys": digest,
-        "text_map": None,
-    }
-    together: dict[str, NDArray[Any]] = {
+    Nothing of what was in the folder is touched until all is written beside it. config.json comes
+    last: without the one that fits there is no recommender.
+    """
+    files = _files(found, folder, tuning)
+    unused = [path for path in (folder / TEXT_MAP, folder / TUNING) if path not in files]
+    try:
+        (folder / VECTORS).mkdir(parents=True, exist_ok=True)
+        with _only_writer(folder):
+            for path in (*files, *unused):
+                _remove(path.parent.glob(f"{path.name}.*{PARTIAL}"))  # of a process that was killed
+            replace_files(files)
+            _remove(unused)
+    except OSError as error:
+        if isinstance(error, EmbedSearchError):
+            raise
+        raise StorageError(
+            f"cannot write {folder}: {error.strerror or error}; what was there before is kept"
+        ) from None
+
+
+def _files(
+    found: SongRecommender, folder: Path, tuning: dict[str, Any] | None
+) -> dict[Path, Write]:
+    """All files in the order in which they take their places."""
+    from safetensors.numpy import save
+
+    files, vectors = folder_files(found.vectors, folder / VECTORS)
+    arrays: dict[str, NDArray[Any]] = {
         "songs": found.playlists.songs,
         "ends": found.playlists.ends,
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).unlink(missing_ok=True)
-        found.vectors.save(folder / VECTORS)
-        replace_file(
-            folder / PLAYLISTS, lambda partial: save_file(together, partial, {"keys": digest})
+    stamp = checksum(array.data for array in arrays.values())
+    digest = keys_digest(found.vectors.keys)
+    playlists = save(arrays, {"keys": digest, "stamp": stamp})
+    catalogue = _json([asdict(song) for song in found.catalogue.values()])
+    files[folder / PLAYLISTS] = block_writer([playlists])
+    files[folder / CATALOGUE] = block_writer([catalogue])
+    stamps = {"vectors": vectors, "playlists": stamp, "catalogue": checksum([catalogue])}
+    settings = {
+        "format": FORMAT,
+        "songs": asdict(found.config),
+        "keys": digest,
+        "stamps": stamps,
+        "text_map": None,
+    }
+    if found.text_map is not None:
+        weights, fingerprint = found.text_map.weights, found.text_map.fingerprint
+        stamps["text_map"] = checksum([np.ascontiguousarray(weights).data])
+        files[folder / TEXT_MAP] = matrix_writer(
+            "weights", weights, fingerprint, stamps["text_map"]
         )
-        songs = [asdict(song) for song in found.catalogue.values()]
-        _write_json(folder / CATALOGUE, songs)
-        if found.text_map is None:
-            (folder / TEXT_MAP).unlink(missing_ok=True)
-        else:
-            weights = found.text_map.weights
-            write_matrix(folder / TEXT_MAP, "weights", weights, found.text_map.fingerprint)
-            settings["text_map"] = {
-                "encoder": found.text_map.encoder,
-                "fingerprint": found.text_map.fingerprint,
-                "rows": len(weights),
-            }
-        _write_json(folder / CONFIG, settings)
-    except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from None
+        settings["text_map"] = {
+            "encoder": found.text_map.encoder,
+            "fingerprint": fingerprint,
+            "rows": len(weights),
+        }
+    if tuning is not None:
+        files[folder / TUNING] = block_writer([_json(tuning)])
+    files[folder / CONFIG] = block_writer([_json(settings)])
+    return files
+
+
+def _only_writer(folder: Path) -> ExitStack:
+    """The lock of the folder. A training of minutes is not lost because another is being saved."""
+    until = time.monotonic() + _PATIENCE_S
+    held = ExitStack()
+    while True:
+        try:
+            held.enter_context(writer_lock(folder))
+            return held
+        except LockedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 def load_recommender(folder: Path, encoder: Encoder | None) -> SongRecommender:
@@ -80,51 +149,58 @@ def load_recommender(folder: Path, encoder: Encoder | None) -> SongRecommender:
     from embedsearch.songs.recommender import SongRecommender
 
     path = folder / CONFIG
-    if not path.is_file():
+    try:
+        text = _read(path)
+    except NotFoundError:
         raise NotFoundError(
             f"no recommender in {str(folder)!r}: {CONFIG} is missing; `embedsearch train songs` "
             "makes such a folder"
-        )
-    settings = _read_json(path)
+        ) from None
+    settings = _parse(path, text)
     try:
         if settings["format"] != FORMAT:
             raise ValueError(f"format {settings['format']!r} is of another version")
         config = SongConfig(**settings["songs"])
         digest, mapped = str(settings["keys"]), settings["text_map"]
-        text_map = _read_map(folder, config, mapped) if mapped else None
-    except (KeyError, TypeError, ValueError) as error:
+        stamps = {str(name): str(stamp) for name, stamp in settings.get("stamps", {}).items()}
+        text_map = _read_map(folder, config, mapped, stamps.get("text_map", "")) if mapped else None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, IndexFileError):
             raise
         raise IndexFileError(f"{path} is damaged or no recommender's: {error}") from None
-    vectors = KeyedVectors.load(folder / VECTORS)
+    vectors = load_folder(folder / VECTORS, stamps.get("vectors"))
     if keys_digest(vectors.keys) != digest or vectors.output is None:
-        raise IndexFileError(f"{folder / VECTORS} does not belong to {path}: train again")
-    together = _read_playlists(folder / PLAYLISTS, len(vectors), digest)
-    catalogue = Catalogue(_songs(folder / CATALOGUE))
+        raise _stranger(folder / VECTORS)
+    together = _read_playlists(
+        folder / PLAYLISTS, len(vectors), digest, stamps.get("playlists", "")
+    )
+    catalogue = Catalogue(_songs(folder / CATALOGUE, stamps.get("catalogue")))
     return SongRecommender(config, vectors, together, catalogue, text_map, encoder)
 
 
-def _read_map(folder: Path, config: SongConfig, settings: dict[str, Any]) -> TextMap:
+def _read_map(folder: Path, config: SongConfig, settings: dict[str, Any], stamp: str) -> TextMap:
     shape = (int(settings["rows"]), 2 * config.vector_size)
-    weights = read_matrix(folder / TEXT_MAP, "weights", shape, settings["fingerprint"])
-    return TextMap(
-        weights=weights,
-        encoder=str(settings["encoder"]),
-        fingerprint=str(settings["fingerprint"]),
-    )
+    fingerprint = str(settings["fingerprint"])
+    weights = read_matrix(folder / TEXT_MAP, "weights", shape, fingerprint, stamp)
+    return TextMap(weights=weights, encoder=str(settings["encoder"]), fingerprint=fingerprint)
 
 
-def _read_playlists(path: Path, count: int, digest: str) -> Cooccurrence:
+def _read_playlists(path: Path, count: int, digest: str, stamp: str) -> Cooccurrence:
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise NotFoundError(f"{path} is missing")
     try:
+        with path.open("rb"):  # whose errors tell the reason, safe_open says that it is not there
+            pass
         with safe_open(path, "np") as file:
-            if (file.metadata() or {}).get("keys") != digest:
-                raise IndexFileError(f"{path} does not belong to {CONFIG}: train again")
+            marks = file.metadata() or {}
+            if (marks.get("keys"), marks.get("stamp", "")) != (digest, stamp):
+                raise _stranger(path)
             songs, ends = file.get_tensor("songs"), file.get_tensor("ends")
-    except (SafetensorError, OSError) as error:
+    except FileNotFoundError:
+        raise NotFoundError(f"{path} is missing") from None
+    except OSError as error:
+        raise IndexFileError(f"cannot read {path}: {error.strerror or error}") from None
+    except SafetensorError as error:
         raise IndexFileError(f"{path} is damaged: {error}") from None
     sound = songs.dtype == np.int32 and ends.dtype == np.int64 and songs.ndim == ends.ndim == 1
     sound = sound and len(ends) > 0 and bool((np.diff(ends, prepend=0) > 0).all())
@@ -133,26 +209,48 @@ def _read_playlists(path: Path, count: int, digest: str) -> Cooccurrence:
     return Cooccurrence(songs, ends, count)
 
 
-def _songs(path: Path) -> list[Song]:
-    if not path.is_file():
-        raise NotFoundError(f"{path} is missing")
+def _songs(path: Path, stamp: str | None) -> list[Song]:
+    text = _read(path)
+    entries = _parse(path, text)
+    if stamp is not None and checksum([text]) != stamp:
+        raise _stranger(path)
     try:
-        return [Song(**{**entry, "tags": tuple(entry["tags"])}) for entry in _read_json(path)]
+        return [Song(**{**entry, "tags": tuple(entry["tags"])}) for entry in entries]
     except (KeyError, TypeError) as error:
         raise IndexFileError(f"{path} is damaged: {error!r}") from None
 
 
-def _write_json(path: Path, value: Any) -> None:
+def _stranger(path: Path) -> IndexFileError:
+    return IndexFileError(
+        f"{path} does not belong to {CONFIG} beside it: a saving was interrupted, or goes on just "
+        "now; load again, else train again"
+    )
+
+
+def _json(value: Any) -> bytes:
     text = json.dumps(value, ensure_ascii=False, indent=None if isinstance(value, list) else 2)
-    replace_file(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))
+    return f"{text}\n".encode()
 
 
-def _read_json(path: Path) -> Any:
+def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise InputError("too large")
-        return json.loads(path.read_text(encoding="utf-8"))
+            raise IndexFileError(f"{path} is damaged: too large")
+        with path.open("rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise NotFoundError(f"{path} is missing") from None
     except OSError as error:
         raise IndexFileError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _parse(path: Path, text: bytes) -> Any:
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise IndexFileError(f"{path} is damaged: {error}") from None
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import html
+import os
 from pathlib import Path
 
 from embedsearch.errors import InputError, StorageError
@@ -13,14 +15,28 @@ _COLOURS = ("#3b6fb6", "#7aa6d8", "#b0b7bf", "#c98a3b", "#6f9a58", "#9a6fa8")
 _BAR, _GAP, _LABEL, _FULL, _TOP = 16, 22, 120, 560, 60
 
 
+def check_picture(path: Path) -> None:
+    """Better known before than after measuring.
+
+    Raises InputError for a name that does not end in .svg, StorageError where it cannot be written.
+    """
+    if path.suffix.lower() != ".svg":
+        raise InputError(f"the picture is a .svg file, not {path.name!r}")
+    if path.is_dir():
+        raise StorageError(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise StorageError(f"cannot write {path}: there is no folder {str(path.parent)!r}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise StorageError(f"cannot write {path}: {os.strerror(errno.EACCES)}")
+
+
 def draw_comparison(found: SongsEvaluation, k: int, path: str | Path) -> None:
     """Draws the measures of the continuation; every bar's full length is 1.
 
-    Raises InputError for a name that does not end in .svg, StorageError.
+    Raises as `check_picture`.
     """
     path = Path(path)
-    if path.suffix != ".svg":
-        raise InputError(f"the picture is a .svg file, not {path.name!r}")
+    check_picture(path)
     names = list(found.results)
     rows, y = [], _TOP
     for measure in _MEASURES:

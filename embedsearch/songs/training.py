@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedsearch.errors import InputError, StorageError
+from embedsearch.errors import InputError
 from embedsearch.songs.catalogue import Catalogue
 from embedsearch.songs.config import SongConfig
+from embedsearch.songs.folder import save_recommender
+from embedsearch.songs.playlists import Playlists
 from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.recommender import SongRecommender
 from embedsearch.songs.song_files import read_songs
 from embedsearch.songs.tuning import tune
 from embedsearch.types import SILENT, Encoder, Progress
 
-TUNING = "tuning.json"
-
 
 @dataclass(frozen=True, kw_only=True)
 class SongsReport:
-    """What a training made. `skipped` counts what the file had that teaches nothing."""
+    """What a training made.
+
+    `songs` are those that were learned, `titles` those of them that have one. `skipped` counts what
+    the file had that teaches nothing.
+    """
 
     out: str
     playlists: int
@@ -52,11 +56,13 @@ def train_songs(
     Args:
         playlists: see `read_playlists`.
         songs, albums, tags: see `read_songs`.
-        encoder: for songs in no playlist and descriptions; used where titles are known.
+        encoder: for songs in no playlist and descriptions; used where anything is known of a song
+            that is learned.
         tune_seconds: look for better settings so long first, see `tune`; what was found is written
             to `tuning.json`.
 
-    Raises as `read_playlists`, `read_songs`, `SongRecommender.fit`.
+    Raises InputError where `songs` has none of the playlists' songs, LockedError, StorageError, and
+    as `read_playlists`, `read_songs`, `SongRecommender.fit`.
     """
     began, out = time.perf_counter(), Path(out)
     config = config or SongConfig()
@@ -68,22 +74,25 @@ def train_songs(
     if songs is not None:
         known = read_songs(songs, albums=albums, tags=tags, progress=progress)
     given = read_playlists(playlists, progress=progress)
+    if songs is not None:
+        _check_songs(Path(songs), known, given)
+    described = Catalogue([*known.values(), *given.songs.values()])
     tuning = None
     if tune_seconds is not None:
-        described = Catalogue([*known.values(), *given.songs.values()])
         found = tune(given.lists, config, seconds=tune_seconds, songs=described, progress=progress)
         config, tuning = found.chosen.config, found.as_json()
-    titled = any(song.text for source in (known, given.songs) for song in source.values())
+    counts = Counter(song for each in given for song in each)
+    learned = (song for song, count in counts.items() if count >= config.min_count)
+    reads = any(described.get_song(song).text for song in learned)
     recommender = SongRecommender.fit(
-        given, config, songs=known, encoder=encoder if titled else None, progress=progress
+        given, config, songs=known, encoder=encoder if reads else None, progress=progress
     )
-    recommender.save(out)
-    _write_tuning(out / TUNING, tuning)
+    save_recommender(recommender, out, tuning)
     return SongsReport(
         out=str(out),
         playlists=len(recommender.playlists),
         songs=len(recommender),
-        titles=len(recommender.catalogue),
+        titles=sum(bool(described.get_song(song).title) for song in recommender.vectors.keys),
         vector_size=recommender.vectors.vector_size,
         skipped=given.skipped,
         losses=recommender.vectors.losses,
@@ -92,11 +101,11 @@ def train_songs(
     )
 
 
-def _write_tuning(path: Path, tuning: dict[str, Any] | None) -> None:
-    try:
-        if tuning is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.write_text(json.dumps(tuning, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from None
+def _check_songs(path: Path, known: Catalogue, given: Playlists) -> None:
+    """Better known before the training than after it."""
+    if not any(song in known for each in given for song in each):
+        theirs, ours = next(iter(known)), given.lists[0][0]
+        raise InputError(
+            f"none of the playlists' songs is in {path}: the playlists have ids such as {ours!r}, "
+            f"the file such as {theirs!r}"
+        )

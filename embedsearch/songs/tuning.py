@@ -100,7 +100,7 @@ def tune(
     songs: Iterable[Song] | Catalogue = (),
     progress: Progress = SILENT,
 ) -> Tuning:
-    """Tries settings for about so many seconds; the ones given are always tried.
+    """Tries settings for about so many seconds; the ones given are tried however few they are.
 
     Trainings differ in one setting from the best so far, drawn at random with the config's seed;
     for each, the settings of the ranking are improved one by one.
@@ -131,8 +131,9 @@ def tune(
                 raise
             continue
         cases = _cases(fitted, later)
-        until = began + seconds if best is not None else float("inf")
-        found = _ranking(fitted, cases, settings, until)
+        first = _trial(fitted, cases, settings)
+        longest = max(longest, time.perf_counter() - started)
+        found = _ranking(fitted, cases, first, began + seconds)
         trials += found
         leader = max(found, key=lambda trial: trial.measures.ndcg)
         if best is None or leader.measures.ndcg > best.measures.ndcg:
@@ -141,7 +142,6 @@ def tune(
             f"{tried or 'as given'}: nDCG@{K} {leader.measures.ndcg:.4f}, best "
             f"{best.measures.ndcg:.4f}"
         )
-        longest = max(longest, time.perf_counter() - started)
     assert best is not None
     return Tuning(
         chosen=best,
@@ -176,10 +176,10 @@ def _cases(fitted: SongRecommender, later: Sequence[Sequence[str]]) -> list[Case
 
 
 def _ranking(
-    fitted: SongRecommender, cases: Sequence[Case], config: SongConfig, until: float
+    fitted: SongRecommender, cases: Sequence[Case], first: Trial, until: float
 ) -> list[Trial]:
-    """Trials of the ranking, one setting after the other set to its best value."""
-    found = [_trial(fitted, cases, config)]
+    """Trials of the ranking after the first, one setting after the other set to its best value."""
+    found = [first]
     for name, values in _RANKING.items():
         best = max(found, key=lambda trial: trial.measures.ndcg).config
         others = (value for value in values if value != getattr(best, name))

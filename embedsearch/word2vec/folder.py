@@ -4,8 +4,8 @@
     vectors.safetensors    the matrix `vectors`
     output.safetensors     the matrix `output`, there when training may go on
 
-Each matrix carries the checksum of the keys that it belongs to, so that files of two savings are
-never taken together.
+Each matrix carries the checksum of the keys that it belongs to, and a stamp, the checksum of all
+that was saved with it, so that files of two savings are never taken together.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +24,34 @@ from embedsearch.errors import IndexFileError, NotFoundError, StorageError
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from embedsearch.types import Vectors
+
+    Write = Callable[[Path], object]
+    """Makes a file at the path that it is given."""
+    Block = bytes | memoryview
 
 SETTINGS, VECTORS, OUTPUT = "vectors.json", "vectors.safetensors", "output.safetensors"
 FORMAT = 1
 _MAX_JSON_BYTES = 4 << 30
 _MAX_HEADER_BYTES = 1 << 20
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
+_INTERRUPTED = "a saving was interrupted, or goes on just now; load again, else save again"
 
 
 def save_folder(found: KeyedVectors, folder: Path) -> None:
-    """See `KeyedVectors.save`. Each file is whole or not there."""
+    """See `KeyedVectors.save`. Until all is written, what was there before stays as it is."""
+    files, _ = folder_files(found, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_files(files)
+        if found.output is None:
+            (folder / OUTPUT).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from None
+
+
+def folder_files(found: KeyedVectors, folder: Path) -> tuple[dict[Path, Write], str]:
+    """The files of `save_folder`, for `replace_files`, and their stamp."""
     keys = keys_digest(found.keys)
     settings = {
         "format": FORMAT,
@@ -43,24 +60,25 @@ def save_folder(found: KeyedVectors, folder: Path) -> None:
         "counts": None if found.counts is None else found.counts.tolist(),
         "keys": found.keys,
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_matrix(folder / VECTORS, "vectors", found.vectors, keys)
-        if found.output is None:
-            (folder / OUTPUT).unlink(missing_ok=True)
-        else:
-            write_matrix(folder / OUTPUT, "output", found.output, keys)
-        text = json.dumps(settings, ensure_ascii=False).encode()
-        replace_file(folder / SETTINGS, lambda partial: partial.write_bytes(text))
-    except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from None
+    matrices = {VECTORS: ("vectors", found.vectors)}
+    if found.output is not None:
+        matrices[OUTPUT] = ("output", found.output)
+    text = json.dumps(settings).encode()
+    stamp = checksum([text, *(_buffer(matrix) for _, matrix in matrices.values())])
+    files: dict[Path, Write] = {
+        folder / file: matrix_writer(name, matrix, keys, stamp)
+        for file, (name, matrix) in matrices.items()
+    }
+    text = json.dumps(settings | {"stamp": stamp}, ensure_ascii=False).encode()
+    files[folder / SETTINGS] = block_writer([text])
+    return files, stamp
 
 
-def load_folder(folder: Path) -> KeyedVectors:
-    """See `KeyedVectors.load`."""
+def load_folder(folder: Path, expected: str | None = None) -> KeyedVectors:
+    """See `KeyedVectors.load`. `expected` is the stamp that the files must have, None for any."""
     settings = _read_settings(folder)
     try:
-        keys = settings["keys"]
+        keys, stamp = settings["keys"], settings.get("stamp", "")  # older folders have none
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise TypeError("keys are not strings")
         counts = settings["counts"]
@@ -69,11 +87,13 @@ def load_folder(folder: Path) -> KeyedVectors:
         shape = (len(keys), int(settings["vector_size"]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise IndexFileError(f"{folder / SETTINGS} is damaged: {error!r}") from None
+    if expected is not None and stamp != expected:
+        raise IndexFileError(f"{folder} does not belong to what is beside it: {_INTERRUPTED}")
     digest = keys_digest(keys)
-    vectors = read_matrix(folder / VECTORS, "vectors", shape, digest)
+    vectors = read_matrix(folder / VECTORS, "vectors", shape, digest, stamp)
     output = None
     if (folder / OUTPUT).is_file():
-        output = read_matrix(folder / OUTPUT, "output", shape, digest)
+        output = read_matrix(folder / OUTPUT, "output", shape, digest, stamp)
     return KeyedVectors(keys, vectors, counts=counted, output=output, losses=losses)
 
 
@@ -81,26 +101,45 @@ def keys_digest(keys: list[str]) -> str:
     return hashlib.sha256("\0".join(keys).encode()).hexdigest()
 
 
+def checksum(blocks: Iterable[Block]) -> str:
+    """Of the blocks one after the other, hex SHA-256."""
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def write_matrix(path: Path, name: str, matrix: Vectors, keys: str) -> None:
     """A matrix as a safetensors file of its own, whole or not at all."""
+    replace_file(path, matrix_writer(name, matrix, keys))
+
+
+def matrix_writer(name: str, matrix: Vectors, keys: str, stamp: str = "") -> Write:
+    """Writes a matrix as a safetensors file, with what `read_matrix` asks for."""
     header = {
-        "__metadata__": {"keys": keys},
+        "__metadata__": {"keys": keys, "stamp": stamp},
         name: {"dtype": "F32", "shape": list(matrix.shape), "data_offsets": [0, matrix.nbytes]},
     }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 64 + 56)  # with the 8 bytes of its length, on a cache line
+    return block_writer([len(text).to_bytes(8, "little"), text, _buffer(matrix)])
 
-    def write(partial: Path) -> None:
-        with partial.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            np.ascontiguousarray(matrix, "<f4").tofile(file)
+
+def block_writer(blocks: Iterable[Block]) -> Write:
+    """Writes the blocks one after the other, and waits until they are on the disk."""
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            file.writelines(blocks)
             file.flush()
             os.fsync(file.fileno())
 
-    replace_file(path, write)
+    return write
 
 
-def read_matrix(path: Path, name: str, shape: tuple[int, int], keys: str) -> Vectors:
+def read_matrix(
+    path: Path, name: str, shape: tuple[int, int], keys: str, stamp: str = ""
+) -> Vectors:
     """A matrix of `write_matrix`, mapped. Raises IndexFileError unless it is the expected one."""
     try:
         with path.open("rb") as file:
@@ -108,7 +147,8 @@ def read_matrix(path: Path, name: str, shape: tuple[int, int], keys: str) -> Vec
             if not 2 <= length <= _MAX_HEADER_BYTES:
                 raise ValueError(f"a header of {length} bytes")
             header = json.loads(file.read(length))
-        entry, found = header[name], header["__metadata__"]["keys"]
+        entry, marks = header[name], header["__metadata__"]
+        found = (marks["keys"], marks.get("stamp", ""))
         if entry["dtype"] != "F32" or tuple(entry["shape"]) != shape:
             raise ValueError(f"it holds {entry['dtype']} {entry['shape']}, not F32 {list(shape)}")
         begin = 8 + length + int(entry["data_offsets"][0])
@@ -121,21 +161,35 @@ def read_matrix(path: Path, name: str, shape: tuple[int, int], keys: str) -> Vec
         raise IndexFileError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise IndexFileError(f"{path} is damaged or no matrix of ours: {error}") from None
-    if found != keys:
-        raise IndexFileError(
-            f"{path} does not belong to {SETTINGS}: a saving was interrupted; save again"
-        )
+    if found != (keys, stamp):
+        raise IndexFileError(f"{path} does not belong to what is beside it: {_INTERRUPTED}")
     return np.memmap(path, "<f4", "r", begin, shape)
 
 
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+def replace_file(path: Path, write: Write) -> None:
     """Lets `write` make a new file beside `path`, which then takes its place."""
-    partial = path.with_name(path.name + _PARTIAL)
+    replace_files({path: write})
+
+
+def replace_files(files: Mapping[Path, Write]) -> None:
+    """Lets every file be made beside its path; once all are there they take their places in order.
+
+    Where one cannot be made, all stay as they were. Several processes may do this at once.
+    """
+    mark = f".{secrets.token_hex(4)}{PARTIAL}"
+    partials = {path: path.with_name(path.name + mark) for path in files}
     try:
-        write(partial)
-        partial.replace(path)
+        for path, write in files.items():
+            write(partials[path])
+        for path, partial in partials.items():
+            partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+
+
+def _buffer(matrix: Vectors) -> memoryview:
+    return np.ascontiguousarray(matrix, "<f4").data
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

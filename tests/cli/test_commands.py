@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 
 import pytest
 
@@ -543,3 +544,27 @@ def test_a_relative_model_is_found_from_anywhere(cli, tmp_path, tiny, monkeypatc
     assert cli("status", "--db", db, "--json").json["model"] == str(tmp_path / "models/mine")
     assert cli("search", "cat", "--db", db, "--json").code == 0
     assert cli("index", tmp_path / "docs", "--db", db, "--model", "../models/mine").code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        (("index", "docs"), True),
+        (("reindex",), True),
+        (("train", "encoder", "pairs.jsonl"), True),
+        (("train", "lm", "pairs.jsonl"), True),
+        (("train", "word2vec", "texts"), True),
+        (("train", "songs", "lists.txt"), False),
+        (("train", "tokenizer", "texts"), False),
+        (("search", "index"), False),
+        ((), False),
+    ],
+)
+def test_what_was_done_is_kept_only_where_it_is(cli, monkeypatch, command, kept):
+    def interrupt(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["embedsearch.cli.main"], "_run", interrupt)
+    outcome = cli(*command)
+    assert_error(outcome, code=130)
+    assert ("the same command goes on from there" in outcome.err) == kept

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from embedsearch.errors import StorageError
 from tests.cli.test_commands import assert_error
 from tests.songs.playlists import playlists, songs
 from tests.support import write
@@ -30,7 +36,7 @@ def trained(cli, tmp_path, tiny):
 def test_train(trained, cli, tmp_path):
     assert trained.json["playlists"] == 90
     assert trained.json["songs"] == 36
-    assert trained.json["titles"] == 37
+    assert trained.json["titles"] == 36
     assert trained.json["tuning"] is None
     assert "epoch 30 of 30" in trained.err
     outcome = cli("train", "songs", "train.jsonl", "--out", "o", "--encoder", "none", "--epochs", 2)
@@ -55,6 +61,13 @@ def test_recommend(trained, cli):
     assert outcome.json[0]["artist"] == "The piano players"
     outcome = cli("recommend", "--model", "my-songs", "--text", "soft piano", "--json")
     assert len(outcome.json) == 10
+    beside = ("rock-1", "--text", "soft piano", "--exclude", "rock-2", "-k", 20, "--why")
+    outcome = cli("recommend", "--model", "my-songs", *beside, "--json")
+    reasons = [entry["why"] for entry in outcome.json]
+    assert max(reason["text"] for reason in reasons) > 0.5
+    assert all(reason["text"] + reason["seeds"][0][1] == pytest.approx(1) for reason in reasons)
+    outcome = cli("recommend", "--model", "my-songs", *beside)
+    assert f"%, the text {reasons[0]['text']:.0%}" in outcome.out
 
 
 def test_recommend_wrongly(trained, cli):
@@ -81,6 +94,109 @@ def test_evaluate(trained, cli, tmp_path):
     drawn = (tmp_path / "bars.svg").read_text()
     assert drawn.startswith("<svg")
     assert drawn.count("<rect") == 1 + 7 * len(names)
-    outcome = cli("evaluate", "songs", "my-songs", "test.jsonl", *only, "--picture", "bars.png")
-    assert_error(outcome, "bars.png")
+    outcome = cli(
+        "evaluate", "songs", "my-songs", "test.jsonl", "--only", "popularity", "--picture", "x.SVG"
+    )
+    assert outcome.code == 0
+    assert (tmp_path / "x.SVG").read_text().startswith("<svg")
+    outcome = cli("evaluate", "songs", "my-songs", "test.jsonl", "-k", 10**11)
+    assert_error(outcome, "k must be", str(10**11))
     assert_error(cli("evaluate", "songs", "my-songs", "test.jsonl", "--only", "magic"), "magic")
+
+
+@pytest.mark.parametrize("picture", ["bars.png", "bars", "nowhere/bars.svg", "folder.svg"])
+def test_a_picture_that_cannot_be_is_told_before_measuring(
+    trained, cli, tmp_path, monkeypatch, picture
+):
+    monkeypatch.setattr("embedsearch.cli.songs.evaluate_songs", None)
+    (tmp_path / "folder.svg").mkdir()
+    outcome = cli("evaluate", "songs", "my-songs", "test.jsonl", "--picture", picture)
+    assert_error(outcome, picture)
+
+
+def test_a_picture_where_nothing_may_be_written(trained, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("embedsearch.cli.songs.evaluate_songs", None)
+    system = SimpleNamespace(W_OK=os.W_OK, strerror=os.strerror, access=lambda path, mode: False)
+    monkeypatch.setattr("embedsearch.songs.plot.os", system)
+    outcome = cli("evaluate", "songs", "my-songs", "test.jsonl", "--picture", "bars.svg")
+    assert_error(outcome, "bars.svg: Permission denied")
+
+
+def test_results_are_printed_where_the_picture_fails_at_last(trained, cli, monkeypatch):
+    def fail(*arguments):
+        raise StorageError("cannot write bars.svg")
+
+    monkeypatch.setattr("embedsearch.cli.songs.draw_comparison", fail)
+    outcome = cli(
+        *("evaluate", "songs", "my-songs", "test.jsonl", "--only", "popularity"),
+        *("--picture", "bars.svg", "--json"),
+    )
+    assert outcome.code == 2
+    assert outcome.json["popularity"].keys() >= KEYS
+    assert "cannot write bars.svg" in outcome.err
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_a_name_is_taken_for_is_told(trained, cli, options):
+    outcome = cli(
+        *("recommend", "--model", "my-songs", "rock tune 2", "--exclude", "tune jazs 3"),
+        *("-k", 3, *options),
+    )
+    assert outcome.code == 0
+    assert outcome.err.splitlines() == [
+        "'rock tune 2' is rock-2 (rock tune 2 — The rock players)",
+        "'tune jazs 3' is jazz-3 (jazz tune 3 — The jazz players)",
+    ]
+    assert "tune jazs" not in outcome.out
+
+
+def test_an_id_that_is_the_title_of_another_song(cli, tmp_path):
+    lists = [["1950", "17", "2"], ["2", "1950"], ["17", "2"]]
+    write(tmp_path / "train.jsonl", "\n".join(map(json.dumps, lists)))
+    rows = ["1950\tHalo\tBeyoncé", "17\t1950\tKing Princess", "2\tYesterday\tThe Beatles"]
+    write(tmp_path / "known.txt", "\n".join(rows))
+    cli(
+        *("train", "songs", "train.jsonl", "--songs", "known.txt", "--out", "m"),
+        *("--encoder", "none", "--epochs", 1),
+    )
+    for options in ((), ("--json",)):
+        outcome = cli("recommend", "--model", "m", "1950", *options)
+        assert outcome.err.splitlines() == [
+            "'1950' is 1950 (Halo — Beyoncé)",
+            "'1950' is a title as well, type the id to mean that song: 17 (1950 — King Princess)",
+        ]
+    assert cli("recommend", "--model", "m", "2").err == "'2' is 2 (Yesterday — The Beatles)\n"
+
+
+def test_songs_of_other_playlists_are_told_at_once(cli, tmp_path, tiny):
+    write(tmp_path / "train.jsonl", "\n".join(map(json.dumps, playlists())))
+    write(tmp_path / "known.txt", "17\tHalo\tBeyoncé\n")
+    outcome = cli(
+        *("train", "songs", "train.jsonl", "--songs", "known.txt", "--out", "m", "--encoder", tiny)
+    )
+    assert_error(outcome, "none of the playlists' songs is in known.txt", "'17'")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_training_that_is_interrupted_promises_nothing(cli, tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("embedsearch.cli.songs.train_songs", interrupt)
+    outcome = cli("train", "songs", "train.jsonl", "--out", "m", "--encoder", "none")
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", "embedsearch: interrupted\n")
+
+
+def test_the_example_of_the_help_finds_songs(cli, tmp_path):
+    """With the playlists that come with the project."""
+    sample = Path(__file__).parents[2] / "data" / "songs"
+    cli(
+        *("train", "songs", sample / "train.txt", "--songs", sample / "song_hash.txt"),
+        *("--out", "my-songs", "--encoder", "none", "--epochs", 1),
+    )
+    told = " ".join(cli("recommend", "--help").out.replace("│", " ").split())
+    example = re.search(r"Example: embedsearch (recommend .*? --why)", told)
+    assert example is not None
+    outcome = cli(*shlex.split(example[1]))
+    assert outcome.code == 0
+    assert len(re.findall(r"^ *\d\. ", outcome.out, re.MULTILINE)) == 5

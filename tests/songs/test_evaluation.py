@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from embedsearch.songs.evaluation import NAMES, continuation_cases, next_song_ca
 from embedsearch.songs.measures import measure
 from embedsearch.songs.training import train_songs
 from embedsearch.songs.tuning import tune
+from tests.fake_encoder import FakeEncoder
 from tests.songs.playlists import SMALL, playlists
 
 LATER = playlists(12, seed=1)
@@ -71,6 +74,8 @@ def test_als_and_bpr(recommender, package, monkeypatch):
     [
         (LATER, {"names": ["magic"]}, "magic"),
         (LATER, {"k": 0}, "k must be"),
+        (LATER, {"k": 10_001}, "from 1 to 10000, not 10001"),
+        (LATER, {"k": 10**20}, "k must be"),
         ([["x", "y"], ["rock-1", "z"]], {}, "no playlist has two songs"),
         ([], {}, "no playlist has two songs"),
     ],
@@ -84,10 +89,26 @@ def test_names_are_those_of_the_results():
     assert NAMES == ("embedsearch", "word2vec", "popularity", "item_knn", "als", "bpr")
 
 
-def test_tuning_keeps_to_the_training(tmp_path):
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock for the tuner that is a second later whenever it is looked at."""
+    monkeypatch.setattr(
+        "embedsearch.songs.tuning.time", SimpleNamespace(perf_counter=count().__next__)
+    )
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0, 200.0])
+def test_tuning_stops_when_the_time_is_up(clock, seconds):
+    found = tune(playlists(), replace(SMALL, epochs=1), seconds=seconds)
+    assert found.trials[0].config == replace(SMALL, epochs=1)
+    assert (len(found.trials) == 1) == (seconds == 0)
+    assert seconds - 10 < found.seconds < seconds + 60
+
+
+def test_tuning_keeps_to_the_training(clock):
     lists = [tuple(each) for each in playlists()]
     config = replace(SMALL, epochs=3, vector_weight=0.5)
-    found = tune(lists, config, seconds=0.0)
+    found = tune(lists, config, seconds=150.0)
     assert (found.training_playlists, found.held_back) == (79, 11)
     assert found.trials[0].config == config
     best = max(trial.measures.ndcg for trial in found.trials)
@@ -101,9 +122,9 @@ def test_tuning_keeps_to_the_training(tmp_path):
         tune(lists[:10], config, seconds=1.0)
 
 
-def test_files_to_folder(tmp_path):
+def test_files_to_folder(tmp_path, clock):
     (tmp_path / "lists.jsonl").write_text("\n".join(map(json.dumps, playlists())))
-    report = train_songs(tmp_path / "lists.jsonl", tmp_path / "out", SMALL, tune_seconds=0.0)
+    report = train_songs(tmp_path / "lists.jsonl", tmp_path / "out", SMALL, tune_seconds=150.0)
     assert (report.playlists, report.songs, report.titles) == (90, 36, 0)
     tuning = json.loads((tmp_path / "out" / "tuning.json").read_text())
     assert tuning == json.loads(json.dumps(report.tuning))
@@ -115,6 +136,44 @@ def test_files_to_folder(tmp_path):
         train_songs(tmp_path / "lists.jsonl", tmp_path / "lists.jsonl", SMALL)
     with pytest.raises(InputError, match="give the file of songs"):
         train_songs(tmp_path / "lists.jsonl", tmp_path / "o", SMALL, tags=tmp_path / "t")
+
+
+class NotYet(FakeEncoder):
+    def encode_document(self, texts):
+        raise AssertionError("it was trained")
+
+
+@pytest.mark.parametrize("encoder", [None, NotYet()])
+def test_songs_of_other_playlists(tmp_path, encoder):
+    lists, known = tmp_path / "lists.jsonl", tmp_path / "known.txt"
+    lists.write_text("\n".join(map(json.dumps, playlists())))
+    known.write_text("17 \tHalo\tBeyoncé\n18 \tYesterday\tThe Beatles\n")
+    with pytest.raises(InputError) as raised:
+        train_songs(lists, tmp_path / "out", SMALL, songs=known, encoder=encoder)
+    for part in ("known.txt", "'17'", repr(playlists()[0][0])):
+        assert part in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_titles_are_counted_of_songs_that_were_learned(tmp_path):
+    """Not those of songs in no playlist, nor songs without a title, nor those too rare."""
+    lists, known = tmp_path / "lists.jsonl", tmp_path / "known.txt"
+    lists.write_text("\n".join(map(json.dumps, [*playlists(), ["rare", "rock-1"]])))
+    known.write_text(
+        "rock-1 \tHalo\tBeyoncé\nrock-2 \t\tBeyoncé\nnew \tNew\tBeyoncé\nrare \tRare\tBeyoncé\n"
+    )
+    config = replace(SMALL, epochs=1, min_count=2)
+    assert train_songs(lists, tmp_path / "out", config, songs=known).titles == 1
+
+
+def test_no_titles_of_what_is_learned_need_no_encoder(tmp_path):
+    lists, known = tmp_path / "lists.jsonl", tmp_path / "known.txt"
+    lists.write_text("\n".join(map(json.dumps, [*playlists(), ["rare", "rock-1"]])))
+    known.write_text("rock-1 \t\t-\nnew \tNew\tBeyoncé\nrare \tRare\tBeyoncé\n")
+    config = replace(SMALL, epochs=1, min_count=2)
+    report = train_songs(lists, tmp_path / "out", config, songs=known, encoder=NotYet())
+    assert report.titles == 0
+    assert SongRecommender.load(tmp_path / "out").text_map is None
 
 
 @pytest.mark.data

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import itertools
 import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from embedsearch.errors import FingerprintError, IndexFileError, InputError, NotFoundError
+import embedsearch
+from embedsearch.errors import (
+    FingerprintError,
+    IndexFileError,
+    InputError,
+    LockedError,
+    NotFoundError,
+    StorageError,
+)
 from embedsearch.songs import Song, SongRecommender
 from embedsearch.songs.ranking import unit
+from embedsearch.store.lock import writer_lock
+from embedsearch.word2vec.folder import keys_digest, write_matrix
 from tests.fake_encoder import FakeEncoder
 from tests.songs.playlists import MOODS, SMALL, mood_of, playlists, song_id, songs
 
@@ -287,6 +306,192 @@ def test_missing_files(recommender, tmp_path, name):
     (tmp_path / name).unlink()
     with pytest.raises(NotFoundError):
         SongRecommender.load(tmp_path)
+
+
+def _content(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.*") if p.is_file()}
+
+
+def test_no_file_of_another_saving_is_taken(tmp_path):
+    """Two trainings on the same playlists, and with other titles, have the same songs."""
+    for name, seed in (("one", 1), ("two", 2)):
+        titled = [replace(song, title=f"{song.title} {seed}") for song in songs()]
+        found = SongRecommender.fit(
+            playlists(seed=seed),
+            replace(SMALL, seed=seed, epochs=1),
+            songs=titled,
+            encoder=FakeEncoder(dim=64),
+        )
+        found.vectors.keys.sort()  # so that the checksum of the keys tells nothing
+        found.save(tmp_path / name)
+    one, two = _content(tmp_path / "one"), _content(tmp_path / "two")
+    names = [name for name in one if name != "writer.lock"]
+    assert len(names) == 7
+    for name in names:
+        assert one[name] != two[name]
+        (tmp_path / "one" / name).write_bytes(two[name])
+        with pytest.raises(IndexFileError, match="saving was interrupted"):
+            SongRecommender.load(tmp_path / "one")
+        (tmp_path / "one" / name).write_bytes(one[name])
+    SongRecommender.load(tmp_path / "one", encoder=FakeEncoder(dim=64))
+
+
+class Killed(BaseException):
+    """What no `except` catches."""
+
+
+def _kill_after(steps, patch):
+    """From then on nothing changes on the disk, whatever the program still tries."""
+    left = iter([True] * steps)
+
+    def mortal(act):
+        def step(path, *arguments, **options):
+            if not path.name.startswith("writer") and not next(left, False):
+                raise Killed
+            return act(path, *arguments, **options)
+
+        return step
+
+    for name in ("open", "replace", "unlink"):
+        patch.setattr(Path, name, mortal(getattr(Path, name)))
+
+
+def _seed_in(folder):
+    """Of the recommender that is loaded; None where it is refused."""
+    try:
+        return SongRecommender.load(folder).config.seed
+    except IndexFileError as error:
+        assert "saving was interrupted" in str(error)  # noqa: PT017
+        return None
+
+
+def test_killed_at_any_instant_the_old_or_the_new_one_is_there_or_none(tmp_path, monkeypatch):
+    config = replace(SMALL, epochs=1)
+    old, new = (
+        SongRecommender.fit(playlists(), replace(config, seed=seed), songs=songs(), encoder=encoder)
+        for seed, encoder in ((1, FakeEncoder(dim=64)), (2, None))
+    )
+    outcomes = []
+    for steps in range(40):
+        folder, done = tmp_path / str(steps), False
+        old.save(folder)
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            _kill_after(steps, patch)
+            new.save(folder)
+            done = True
+        outcomes.append(_seed_in(folder))
+        if outcomes[-1]:
+            found = SongRecommender.load(folder).vectors.output
+            np.testing.assert_array_equal(found, (old, new)[outcomes[-1] - 1].vectors.output)
+        new.save(folder)
+        assert _seed_in(folder) == 2
+        assert not list(folder.rglob("*.partial"))
+        if done:
+            break
+    assert done
+    assert [seed for seed, _ in itertools.groupby(outcomes)] == [1, None, 2]
+
+
+def test_a_full_disk_keeps_what_was_there_and_is_told(recommender, tmp_path, monkeypatch):
+    recommender.save(tmp_path)
+    before = _content(tmp_path)
+    other = SongRecommender.fit([["a", "b"], ["b", "c"]], SMALL)
+    opened = Path.open
+
+    def full(path, mode="r", *arguments, **options):
+        if "w" in mode and path.name.startswith("catalogue"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, mode, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        with pytest.raises(StorageError, match="No space left on device; what was there before"):
+            other.save(tmp_path)
+    assert _content(tmp_path) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files")
+def test_the_reason_is_told_where_a_matrix_does_not_fit(tmp_path):
+    """The system's own refusal, with a limit for the size of files, of another process."""
+    code = (
+        "import resource; from embedsearch.songs import SongConfig, SongRecommender;"
+        "found = SongRecommender.fit([[str(n), str(n + 1)] for n in range(200)],"
+        " SongConfig(epochs=1, workers=1, device='cpu'));"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); found.save('lim')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(embedsearch.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "StorageError: cannot write lim: File too large" in done.stderr
+
+
+def test_two_writers_at_once(recommender, tmp_path, monkeypatch):
+    with writer_lock(tmp_path), monkeypatch.context() as patch:
+        patch.setattr("embedsearch.songs.folder._PATIENCE_S", 0.0)
+        with pytest.raises(LockedError, match="another process"):
+            recommender.save(tmp_path)
+    config = replace(SMALL, epochs=1)
+    found = {
+        seed: SongRecommender.fit(playlists(), replace(config, seed=seed)) for seed in range(1, 5)
+    }
+    with ThreadPoolExecutor(4) as pool:
+        for saved in [pool.submit(each.save, tmp_path) for each in found.values()]:
+            saved.result()
+    last = SongRecommender.load(tmp_path)
+    np.testing.assert_array_equal(last.vectors.output, found[last.config.seed].vectors.output)
+
+
+def test_all_files_have_the_modes_of_the_user(recommender, tmp_path):
+    before = os.umask(0o022)
+    try:
+        recommender.save(tmp_path)
+    finally:
+        os.umask(before)
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in _content(tmp_path)}
+    assert {mode for name, mode in modes.items() if name != "writer.lock"} == {0o644}
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "catalogue.json", "playlists.safetensors", "vectors/vectors.json"]
+)
+def test_a_file_that_may_not_be_read_is_no_damaged_one(recommender, tmp_path, monkeypatch, name):
+    recommender.save(tmp_path)
+    opened = Path.open
+
+    def refuse(path, *arguments, **options):
+        if path == tmp_path / name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(IndexFileError, match=r"cannot read .*Permission denied"):
+        SongRecommender.load(tmp_path)
+
+
+def test_folders_without_stamps_are_read(recommender, tmp_path):
+    """As they were made before there were stamps."""
+    recommender.save(tmp_path)
+    vectors = recommender.vectors
+    keys = keys_digest(vectors.keys)
+    for name in ("config.json", "vectors/vectors.json"):
+        settings = json.loads((tmp_path / name).read_text())
+        settings.pop("stamps" if name == "config.json" else "stamp")
+        (tmp_path / name).write_text(json.dumps(settings))
+    for name, matrix in (("vectors", vectors.vectors), ("output", vectors.output)):
+        write_matrix(tmp_path / "vectors" / f"{name}.safetensors", name, matrix, keys)
+    text_map = recommender.text_map
+    write_matrix(
+        tmp_path / "text_map.safetensors", "weights", text_map.weights, text_map.fingerprint
+    )
+    arrays = {"songs": recommender.playlists.songs, "ends": recommender.playlists.ends}
+    save_file(arrays, tmp_path / "playlists.safetensors", {"keys": keys})
+    loaded = SongRecommender.load(tmp_path, encoder=FakeEncoder(dim=64))
+    assert loaded.recommend(["rock-1", "new"]) == recommender.recommend(["rock-1", "new"])
 
 
 def test_files_of_two_recommenders_are_not_mixed(recommender, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from embedsearch.errors import IndexFileError, InputError, NotFoundError
+from embedsearch.errors import IndexFileError, InputError, NotFoundError, StorageError
 from embedsearch.word2vec import KeyedVectors
 from embedsearch.word2vec.keyed_vectors import best_rows
 from tests.word2vec.texts import sentences
@@ -207,6 +209,34 @@ def test_damaged_files_are_told(saved, name, change, message):
     file.write_bytes(change(file.read_bytes()))
     with pytest.raises(IndexFileError, match=message):
         KeyedVectors.load(folder)
+
+
+def test_files_of_two_savings_of_the_same_keys_are_not_mixed(saved, tmp_path):
+    found, folder = saved
+    other = KeyedVectors(
+        found.keys, found.vectors + 1, counts=found.counts, output=found.output, losses=found.losses
+    )
+    other.save(tmp_path / "other")
+    for name in ("vectors.json", "vectors.safetensors", "output.safetensors"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes((tmp_path / "other" / name).read_bytes())
+        with pytest.raises(IndexFileError, match="interrupted"):
+            KeyedVectors.load(folder)
+        (folder / name).write_bytes(whole)
+    assert KeyedVectors.load(folder).keys == found.keys
+
+
+def test_what_cannot_be_written_leaves_what_was_there(saved, monkeypatch):
+    found, folder = saved
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("embedsearch.word2vec.folder.os.fsync", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        KeyedVectors(found.keys, found.vectors * 2).save(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_missing_files(saved, tmp_path):
