@@ -414,6 +414,49 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path, base, mon
     assert all(np.isfinite(tensor).all() for tensor in kept.values())
 
 
+@pytest.mark.parametrize("rate", [3e38, 1e30])  # weights that are no numbers, or vectors
+@pytest.mark.parametrize("settings", [{"held_out": 0.0, "epochs": 1}, {"held_out": 0.2}])
+def test_a_model_that_an_update_destroyed_is_not_written(tmp_path, base, rate, settings):
+    config = replace(CONFIG, batch_size=len(PAIRS), learning_rate=rate, warmup=0.0, **settings)
+    if settings["held_out"]:
+        config = replace(config, batch_size=22, base_share=0.5)
+    with pytest.raises(ModelError, match="no number any more at step 1 of .*no state was saved"):
+        train(PAIRS, config, base=base, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out.training").glob("step-*"))
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_destroyed_model_does_not_take_the_place_of_a_good_state(
+    tmp_path, base, monkeypatch, interrupted
+):
+    import torch
+    from safetensors.numpy import load_file
+
+    from embedsearch.encoder.training.loop import Fit
+
+    update = Fit._update
+
+    def destroys(fit, step):
+        update(fit, step)
+        if step == 5:
+            weight = next(fit.embedder.model.parameters())
+            with torch.no_grad():
+                weight[0, 0] = torch.nan
+
+    monkeypatch.setattr(Fit, "_update", destroys)
+    config = replace(CONFIG, checkpoint_seconds=1000.0 if interrupted else 0.0)
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            train(PAIRS, config, base=base, output=tmp_path / "out", progress=Stops(4))
+    with pytest.raises(ModelError, match=r"no number any more at step 5 of 8.*of step 4, is kept"):
+        train(PAIRS, config, base=base, output=tmp_path / "out", progress=Stops(5))
+    (home,) = (tmp_path / "out.training").glob("step-*")
+    assert home.name == "step-00000004"
+    kept = load_file(home / "weights.safetensors")
+    assert all(np.isfinite(tensor).all() for tensor in kept.values())
+
+
 def test_frozen_layers_stay(tmp_path, base):
     train(PAIRS, replace(CONFIG, freeze_layers=1), base=base, output=tmp_path / "out")
     before, after = weights(base), weights(tmp_path / "out")
