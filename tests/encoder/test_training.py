@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedsearch.encoder import SentenceEncoder
+from embedsearch.encoder.folder import ModelFolder
 from embedsearch.encoder.training import (
     EncoderTrainingConfig,
     LabelledText,
@@ -94,6 +95,28 @@ def test_ranking_does_not_push_an_anchor_from_its_other_answers():
     scores = 20 * vectors[[0, 2]] @ vectors[[1, 3]].T
     scores[0, 1] = -torch.inf
     expected = torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1]))
+    found = batch_loss(batch, "ranking", CONFIG, None)(vectors)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_ranking_does_not_push_a_text_from_itself():
+    import torch
+
+    data = make_dataset(
+        [
+            TrainingPair(anchor="one", positive="two", negatives=("six",)),
+            TrainingPair(anchor="two", positive=" ONE"),
+            TrainingPair(anchor="three", positive="four", negatives=("one",)),
+        ]
+    )
+    batch = list(data.rows)
+    places = {data.texts[number]: place for place, number in enumerate(texts_of(batch))}
+    vectors = unit(len(places))
+    document = [places["document", text] for text in ("two", " ONE", "four", "six", "one")]
+    query = [places["query", text] for text in ("one", "two", "three")]
+    scores = 20 * vectors[query] @ vectors[document].T
+    scores[0, [1, 4]] = scores[1, 0] = -torch.inf
+    expected = torch.nn.functional.cross_entropy(scores, torch.arange(3))
     found = batch_loss(batch, "ranking", CONFIG, None)(vectors)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
@@ -420,7 +443,7 @@ def test_a_model_that_an_update_destroyed_is_not_written(tmp_path, base, rate, s
     config = replace(CONFIG, batch_size=len(PAIRS), learning_rate=rate, warmup=0.0, **settings)
     if settings["held_out"]:
         config = replace(config, batch_size=22, base_share=0.5)
-    with pytest.raises(ModelError, match="no number any more at step 1 of .*no state was saved"):
+    with pytest.raises(ModelError, match=r"no number any more at step 1 of .*no state was saved"):
         train(PAIRS, config, base=base, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not list((tmp_path / "out.training").glob("step-*"))
@@ -521,6 +544,14 @@ def test_the_held_out_metrics():
         vectors[places[f"q{number}"]] = vectors[places[f"d{number}"]]
     vectors[places["q2"]] = vectors[places["d0"]] * 0.8 + vectors[places["d2"]] * 0.6
     assert held.measure(vectors) == pytest.approx((1 + 1 + 1 / np.log2(3)) / 3)
+
+
+def test_a_question_is_no_wrong_answer_to_itself():
+    pairs = [TrainingPair(anchor="a", positive="b"), TrainingPair(anchor="b", positive="a")]
+    held = make_held_out(pairs)
+    near = {"a": [1.0, 0.0], "b": [0.8, 0.6]}
+    vectors = np.array([near[text] for _, text in held.data.texts], dtype=np.float32)
+    assert held.measure(vectors) == 1.0
 
 
 # Bad input
@@ -629,6 +660,30 @@ def test_new_terms_get_rows_that_learn_first(tmp_path, base):
         train(pairs, config, base=base, output=tmp_path / "parts", progress=Stops(2))
     parts = train(pairs, config, base=base, output=tmp_path / "parts")
     assert parts.fingerprint == report.fingerprint
+
+
+@pytest.mark.parametrize("stop", [3, 4, 5, 7])  # after step 4 all weights learn
+def test_new_terms_are_resumed_before_and_after_the_thaw(tmp_path, base, stop):
+    pairs = [replace(pair, anchor=f"{pair.anchor} zyxwabc") for pair in PAIRS]
+    config = replace(CONFIG, new_terms=5, frozen_share=0.5, weight_decay=0.5)
+    whole = train(pairs, config, base=base, output=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, config, base=base, output=tmp_path / "parts", progress=Stops(stop))
+    train(pairs, config, base=base, output=tmp_path / "parts")
+    assert whole.steps == 8
+    other = weights(tmp_path / "parts")
+    for name, tensor in weights(tmp_path / "whole").items():
+        np.testing.assert_array_equal(other[name], tensor, err_msg=name)
+
+
+def test_new_terms_leave_the_limit_of_tokens(tmp_path, base):
+    pairs = [replace(pair, anchor=f"{pair.anchor} zyxwabc") for pair in PAIRS]
+    train(pairs, replace(CONFIG, new_terms=5), base=base, output=tmp_path / "out")
+    made, before = ModelFolder.read(tmp_path / "out"), ModelFolder.read(base)
+    assert made.max_seq_length == before.max_seq_length == 64
+    assert made.architecture["max_position_embeddings"] == 128
+    encoder = SentenceEncoder.load(tmp_path / "out")
+    assert encoder.tokens.vocab_size == SentenceEncoder.load(base).tokens.vocab_size + 1
 
 
 def test_texts_without_new_terms_train_as_they_are(tmp_path, base):

@@ -64,12 +64,17 @@ def split(
 
 
 def _ndcg(data: Dataset, vectors: Vectors) -> float:
-    """nDCG@10 with every answer worth the same, averaged over the questions."""
+    """nDCG@10 with every answer worth the same, averaged over the questions. A question that is
+    another's answer is not found by itself."""
     questions = {row.anchor: row.answers for row in data.rows}
+    echoes = {row.anchor: row.echoes for row in data.rows}
     pool = np.array(
         list(dict.fromkeys(text for row in data.rows for text in (row.positive, *row.negatives)))
     )
     scores = vectors[list(questions)] @ vectors[pool].T
+    for place, anchor in enumerate(questions):
+        if echoes[anchor]:
+            scores[place, np.isin(pool, list(echoes[anchor]))] = -np.inf
     best = np.argsort(-scores, axis=1, kind="stable")[:, :CUT_RANK]
     discounts = 1 / np.log2(np.arange(2, CUT_RANK + 2))
     total = 0.0

@@ -194,8 +194,9 @@ class Fit:
         if kept is not None:
             told = f"the last good state, of step {step_of(kept)}, is kept in {kept}"
         return ModelError(
-            f"the loss is no number any more at step {step} of {self.plan.steps}; {told}. Train "
-            f"anew with a lower learning_rate than {self.plan.config.learning_rate:g}, or in float32"
+            f"the loss is no number any more at step {step} of {self.plan.steps}; {told}. "
+            f"Train anew with a lower learning_rate than {self.plan.config.learning_rate:g}, or in "
+            "float32"
         )
 
     def _measure(self) -> None:

@@ -145,7 +145,10 @@ def _left_out(
     import torch
 
     found = torch.tensor(
-        [[each in row.answers or each == row.anchor for each in candidates] for row in batch]
+        [
+            [each in row.answers or each in row.echoes or each == row.anchor for each in candidates]
+            for row in batch
+        ]
     )
     if guide is not None:
         near = guide([row.anchor for row in batch], candidates)
