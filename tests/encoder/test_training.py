@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from embedsearch.encoder.training.guides import by_vectors
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import batch_loss, choose_loss, texts_of
 from embedsearch.errors import InputError, ModelError
+from embedsearch.types import SILENT
 from tests.encoder.tiny import TINY_DIM, make_tiny_model
 
 WORDS = (
@@ -175,6 +177,8 @@ def test_the_shape_of_the_data_chooses_the_loss():
     assert choose_loss(CONFIG, "labelled", rows) == "ranking"
     with pytest.raises(InputError, match="'cosent' is not for pairs"):
         choose_loss(replace(CONFIG, loss="cosent"), "pairs", rows)
+    with pytest.raises(InputError, match="set negatives to 1 or more"):
+        choose_loss(replace(CONFIG, loss="triplet", negatives=0), "pairs", rows)
     with pytest.raises(InputError, match="needs a negative"):
         choose_loss(replace(CONFIG, loss="triplet"), "pairs", [Row(anchor=0, positive=1)])
 
@@ -339,6 +343,31 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, base, dro
         np.testing.assert_array_equal(other[name], tensor)
 
 
+@pytest.mark.parametrize("measured", [False, True])
+def test_other_labels_are_another_run(tmp_path, base, measured):
+    def labelled(text, labels):
+        return [LabelledText(text=f"{text} {i}", label=label) for i, label in enumerate(labels)]
+
+    def run(labels, progress):
+        other, changing = labelled("a cat", "AAABBB"), labelled("the dog", labels)
+        examples, held_out = (other, changing) if measured else (changing, other)
+        config = replace(CONFIG, batch_size=2)
+        train(
+            examples,
+            config,
+            base=base,
+            output=tmp_path / "out",
+            held_out=held_out,
+            progress=progress,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        run("AABBB", Stops(2))
+    with pytest.raises(InputError, match="unfinished training of other data"):
+        run("AAABB", SILENT)
+    run("AABBB", SILENT)
+
+
 def test_another_run_does_not_go_on_from_a_foreign_state(tmp_path, base):
     with pytest.raises(KeyboardInterrupt):
         train(PAIRS, CONFIG, base=base, output=tmp_path / "out", progress=Stops(2))
@@ -480,6 +509,11 @@ def test_a_destroyed_model_does_not_take_the_place_of_a_good_state(
     assert all(np.isfinite(tensor).all() for tensor in kept.values())
 
 
+def test_all_of_a_model_cannot_be_frozen(tmp_path, base):
+    with pytest.raises(InputError, match="all of the model is frozen"):
+        train(PAIRS, replace(CONFIG, freeze_layers=2), base=base, output=tmp_path / "out")
+
+
 def test_frozen_layers_stay(tmp_path, base):
     train(PAIRS, replace(CONFIG, freeze_layers=1), base=base, output=tmp_path / "out")
     before, after = weights(base), weights(tmp_path / "out")
@@ -533,6 +567,92 @@ def test_questions_are_held_out_with_all_their_answers():
     assert not {pair.anchor for pair in kept} & {pair.anchor for pair in out}
     assert split(pairs, 0.25, seed=3) == (kept, out)
     assert split(pairs, 0.01, seed=3) == (pairs, [])
+
+
+@given(
+    labels=st.lists(st.sampled_from("abcdefgh"), min_size=8, max_size=60),
+    share=st.floats(0.05, 0.6),
+    seed=st.integers(0, 9),
+)
+def test_labelled_texts_are_held_out_two_of_a_class(labels, share, seed):
+    texts = [LabelledText(text=f"t{i}", label=label) for i, label in enumerate(labels)]
+    kept, out = split(texts, share, seed)
+    assert sorted(map(repr, kept + out)) == sorted(map(repr, texts))
+    assert split(texts, share, seed) == (kept, out)
+    if out:
+        counts = Counter(text.label for text in out)
+        assert len(out) <= round(share * len(texts))
+        assert len(counts) > 1
+        assert max(counts.values()) > 1
+        assert sum(count == 1 for count in counts.values()) <= 1
+        check_examples(kept, 1)
+
+
+def test_a_share_of_few_texts_of_many_classes_can_be_measured():
+    texts = [LabelledText(text=f"t{i}", label=str(i % 20)) for i in range(40)]
+    for seed in range(5):
+        _, out = split(texts, 0.1, seed)
+        assert sorted(Counter(text.label for text in out).values()) == [2, 2]
+        held = make_held_out(out)
+        classes = [int(text[1:]) % 20 for _, text in held.data.texts]
+        places = [sorted(set(classes)).index(each) for each in classes]
+        assert held.measure(np.eye(2, dtype=np.float32)[places]) == 1.0
+        apart = [place if place not in places[:i] else 1 - place for i, place in enumerate(places)]
+        assert held.measure(np.eye(2, dtype=np.float32)[apart]) == 0.0
+
+
+@given(
+    scores=st.lists(st.sampled_from([0.0, 1.0]), min_size=4, max_size=40), seed=st.integers(0, 9)
+)
+def test_pairs_of_several_scores_are_held_out(scores, seed):
+    pairs = [ScoredPair(first=f"a{i}", second=f"b{i}", score=s) for i, s in enumerate(scores)]
+    kept, out = split(pairs, 0.2, seed)
+    least = min(Counter(scores).values()) if len(set(scores)) > 1 else 0
+    for part in (kept, out) if least > 1 and round(0.2 * len(scores)) > 1 else (kept,):
+        assert len({pair.score for pair in part}) == len(set(scores))
+
+
+def test_what_cannot_be_measured_is_not_held_out(tmp_path, base):
+    class Notes(Stops):
+        def note(self, message):
+            notes.append(message)
+
+    notes = list[str]()
+    texts = [LabelledText(text=f"the {w}", label=str(i // 2)) for i, w in enumerate(WORDS[:20])]
+    report = train(
+        texts, replace(CONFIG, held_out=0.1), base=base, output=tmp_path / "a", progress=Notes(0)
+    )
+    assert (report.held_out, report.examples, report.best_step) == (0, 20, report.steps)
+    assert notes[0].startswith("nothing is held out: 0.1 of 20 examples are too few")
+    notes.clear()
+    train(texts, CONFIG, base=base, output=tmp_path / "b", progress=Notes(0))
+    assert not any("held out" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ([LabelledText(text=t, label=t) for t in "ab"], "held-out examples .* no class has two"),
+        (
+            [LabelledText(text=t, label=label) for t, label in ("ax", "ax", "by")],
+            "cannot be measured",
+        ),
+        ([ScoredPair(first="a", second=c, score=0.5) for c in "bc"], "held-out .* the same score"),
+        ([TrainingPair(anchor=q, positive="answer") for q in "ab"], "2 held-out .* be measured"),
+    ],
+)
+def test_held_out_examples_that_cannot_be_measured(tmp_path, base, held_out, message):
+    with pytest.raises(InputError, match=message):
+        train(PAIRS, CONFIG, base=base, output=tmp_path / "out", held_out=held_out)
+
+
+def test_texts_whose_class_has_no_other_are_wrong_answers():
+    texts = [LabelledText(text=t, label=label) for t, label in ("ax", "bx", "cy")]
+    held = make_held_out(texts)
+    vectors = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
+    assert [text for _, text in held.data.texts] == ["a", "b", "c"]
+    assert held.measure(vectors) == 1.0
+    assert held.measure(vectors[[0, 2, 1]]) == 0.0
 
 
 def test_the_held_out_metrics():

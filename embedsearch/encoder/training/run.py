@@ -21,7 +21,7 @@ from embedsearch.encoder.training.checkpoint import Checkpoints, State
 from embedsearch.encoder.training.dataset import Dataset, make_dataset
 from embedsearch.encoder.training.examples import check_examples
 from embedsearch.encoder.training.freezing import freeze, prepare_mode
-from embedsearch.encoder.training.held_out import make_held_out, split
+from embedsearch.encoder.training.held_out import make_held_out, part
 from embedsearch.encoder.training.losses import choose_loss
 from embedsearch.encoder.training.mixing import mix_in
 from embedsearch.encoder.training.report import TrainingReport, report_of
@@ -65,7 +65,7 @@ def train(
     target = Path(output).expanduser().resolve()
     if target.exists():
         raise InputError(f"{target} is there already: name a new folder for the model")
-    learned, kept = _parted(examples, held_out, config)
+    learned, kept = part(examples, held_out, config.held_out, config.seed, progress)
     shape = check_examples(learned, config.batch_size)
     data = make_dataset(learned)
     loss = choose_loss(config, shape, data.rows)
@@ -81,17 +81,6 @@ def train(
     write_card(made.root, report.as_json(), config, fit.state.measured, origin, source)
     checkpoints.remove()
     return report
-
-
-def _parted(
-    examples: Sequence[Example], held_out: Sequence[Example] | None, config: EncoderTrainingConfig
-) -> tuple[Sequence[Example], Sequence[Example]]:
-    check_examples(examples, 1)
-    if held_out is None:
-        return split(examples, config.held_out, config.seed)
-    if held_out:
-        check_examples(held_out, 1)
-    return examples, held_out
 
 
 def _check_trainable(folder: ModelFolder, config: EncoderTrainingConfig) -> None:
@@ -117,6 +106,8 @@ def _run_name(
             digest.update(
                 repr([(r.anchor, r.positive, r.negatives, r.score) for r in each.rows]).encode()
             )
+            belonging = {id(row.answers): row.answers for row in each.rows}  # rows share them
+            digest.update(repr([sorted(answers) for answers in belonging.values()]).encode())
     return digest.hexdigest()
 
 
