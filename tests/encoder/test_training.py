@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import replace
 
@@ -436,6 +437,74 @@ def test_an_interrupted_training_keeps_the_same_share_of_the_base(tmp_path, base
     assert (parts.after, parts.fingerprint) == (whole.after, whole.fingerprint)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interruption_while_weights_are_mixed_leaves_the_trained(base, monkeypatch, when):
+    from embedsearch.encoder.torch_engine import load_model
+    from embedsearch.encoder.training import mixing
+    from embedsearch.encoder.training.loop import weights_of
+
+    model = load_model(base, "cpu")
+    trained = weights_of(model)
+    other = {name: value + 1 for name, value in trained.items()}
+    mix_in = mixing.mix_in
+
+    def interrupted(*arguments):
+        if when == "after":
+            mix_in(*arguments)
+            assert any(not value.equal(trained[name]) for name, value in weights_of(model).items())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mixing, "mix_in", interrupted)
+    with pytest.raises(KeyboardInterrupt), mixing.mixed(model, other, 0.5):
+        pass
+    assert all(value.equal(trained[name]) for name, value in weights_of(model).items())
+
+
+@pytest.mark.parametrize("truncation", [None, 48])
+def test_a_limit_of_tokens_in_training_is_not_the_models(tmp_path, base, truncation):
+    import shutil
+
+    from tokenizers import Tokenizer
+
+    given = shutil.copytree(base, tmp_path / "given")
+    tokenizer = Tokenizer.from_file(str(given / "tokenizer.json"))
+    if truncation:
+        tokenizer.enable_truncation(max_length=truncation)
+        tokenizer.save(str(given / "tokenizer.json"))
+    config = replace(CONFIG, max_tokens=8, held_out=0.2)
+    train(PAIRS, config, base=given, output=tmp_path / "out")
+    made = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    assert (made.truncation or {}).get("max_length") == truncation
+    assert made.padding == tokenizer.padding
+    assert ModelFolder.read(tmp_path / "out").max_seq_length == 64
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_all_files_can_be_read_by_the_same(tmp_path, base, mask):
+    before = os.umask(mask)
+    try:
+        train(PAIRS, replace(CONFIG, epochs=1), base=base, output=tmp_path / "out")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+    for path in (tmp_path / "out", *(tmp_path / "out").rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~mask, path
+
+
+def test_the_card_names_the_base_as_it_was_asked(tmp_path, base):
+    report = train(
+        PAIRS,
+        replace(CONFIG, epochs=1),
+        base=base,
+        output=tmp_path / "out",
+        base_name="a new encoder",
+    )
+    assert report.base == "a new encoder"
+    card = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))
+    assert card["base"]["name"] == "a new encoder"
+    assert "from a new encoder (" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
 def test_training_stops_when_it_gets_no_better(tmp_path, base):
     config = replace(CONFIG, epochs=50, learning_rate=1e-12, held_out=0.2, patience=2)
     report = train(PAIRS, config, base=base, output=tmp_path / "out")
@@ -826,6 +895,8 @@ def test_a_model_from_nothing(tmp_path):
     encoder = SentenceEncoder.load(base)
     assert encoder.dim == 32
     assert encoder.tokens.vocabulary() == tokenizer.vocabulary()
+    modes = {path.stat().st_mode for path in base.rglob("*") if path.is_file()}
+    assert len(modes) == 1
     again = new_encoder(tokenizer, tmp_path / "again", config)
     assert SentenceEncoder.load(again).fingerprint == encoder.fingerprint
     config = replace(CONFIG, epochs=12, held_out=0.2)

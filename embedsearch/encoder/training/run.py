@@ -24,6 +24,7 @@ from embedsearch.encoder.training.freezing import freeze, prepare_mode
 from embedsearch.encoder.training.held_out import make_held_out, part
 from embedsearch.encoder.training.losses import choose_loss
 from embedsearch.encoder.training.mixing import mix_in
+from embedsearch.encoder.training.modes import readable_as
 from embedsearch.encoder.training.report import TrainingReport, report_of
 from embedsearch.encoder.training.vocabulary import extend_base
 from embedsearch.errors import InputError, ModelError, StorageError
@@ -46,14 +47,16 @@ def train(
     base: str | Path,
     output: str | Path,
     held_out: Sequence[Example] | None = None,
+    base_name: str = "",
     source: str = "",
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> TrainingReport:
     """Trains the encoder `base` on examples and writes the result into the new folder `output`.
 
-    `held_out` examples are measured; None takes a share of `examples`, see the config. `source`
-    says on the card where the examples are from. An interrupted training leaves
+    `held_out` examples are measured; None takes a share of `examples`, see the config. `base_name`
+    is what report and card call the base, for one whose folder does not last; "" is `base` itself.
+    `source` says on the card where the examples are from. An interrupted training leaves
     `<output>.training/` and goes on from there when it is called with the same arguments.
 
     Raises:
@@ -77,7 +80,7 @@ def train(
     fit = _prepare(folder, data, judged, loss, config, checkpoints, device, progress)
     ended = fit.run()
     made = _write(fit, target)
-    report = report_of(fit, made, base, ended, len(learned), len(kept), began)
+    report = report_of(fit, made, base_name or str(base), ended, len(learned), len(kept), began)
     write_card(made.root, report.as_json(), config, fit.state.measured, origin, source)
     checkpoints.remove()
     return report
@@ -258,7 +261,7 @@ def _write(fit: Fit, target: Path) -> ModelFolder:
         try:
             with quiet():
                 model.eval().save_pretrained(str(made), create_model_card=False)
-            made.chmod(0o755)
+            readable_as(made / "modules.json", made)
             made.rename(target)
         finally:
             shutil.rmtree(made, ignore_errors=True)
