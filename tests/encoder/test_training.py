@@ -636,6 +636,7 @@ def test_questions_are_held_out_with_all_their_answers():
     assert not {pair.anchor for pair in kept} & {pair.anchor for pair in out}
     assert split(pairs, 0.25, seed=3) == (kept, out)
     assert split(pairs, 0.01, seed=3) == (pairs, [])
+    assert split(pairs, 0.99, seed=3) == (pairs, [])  # something has to be left
 
 
 @given(

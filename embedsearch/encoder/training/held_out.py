@@ -144,10 +144,11 @@ def _two_of_each(order: Sequence[str], kinds: Mapping[str, Any], count: int) -> 
 
 
 def _teaches(examples: Sequence[Example]) -> bool:
-    """Whether there are two scores, or two classes one of which has two texts; pairs always do."""
+    """Whether there is something to learn: of scored pairs two scores, of labelled texts two
+    classes, one of them with two texts."""
+    if not examples or shape_of(examples) == "pairs":
+        return bool(examples)
     kinds = Counter(kind for _, kind in {(asked(each), _kind(each)) for each in examples})
-    if None in kinds:
-        return True
     return len(kinds) > 1 and (shape_of(examples) == "scored" or max(kinds.values()) > 1)
 
 
