@@ -242,7 +242,7 @@ def encoder(
     if tokenizer and base:
         raise typer.BadParameter("give either --model or --tokenizer, not both")
     with TerminalProgress() as progress, _new_base(tokenizer, layers, hidden, seed) as new:
-        base = new or base
+        base, name = new or base, f"random weights for {tokenizer}" if new else ""
         if collected:
             home = db or Path(os.environ.get("EMBEDSEARCH_DB", DEFAULT_DB))
             with Collection.open(home, create=False, device=device) as collection:
@@ -253,6 +253,7 @@ def encoder(
                     data=inputs or None,
                     held_out=held_out_data,
                     base=base,
+                    base_name=name,
                     judged=evaluate,
                     device=device,
                     progress=progress,
@@ -262,6 +263,7 @@ def encoder(
                 inputs or [],
                 config.training,
                 base=base or DEFAULT_MODEL,
+                base_name=name,
                 output=out,
                 held_out=held_out_data,
                 reading=config.reading,

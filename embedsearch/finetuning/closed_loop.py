@@ -74,6 +74,7 @@ def improve_encoder(
     data: Data | None = None,
     held_out: Data | None = None,
     base: str | Path | None = None,
+    base_name: str = "",
     judged: str | Path | None = None,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -85,7 +86,7 @@ def improve_encoder(
         data, held_out: as for `train_encoder`; without data, pairs are made of the documents, and
             half of the base stays in the weights unless the config says otherwise, or the loss is
             `late`, which does not take such pairs for answers.
-        base: None for the collection's own model.
+        base: None for the collection's own model; `base_name` as for `train_encoder`.
         judged: a folder in the BEIR layout, whose documents are in the collection by their ids. Its
             questions are refused in `data`; the model is tried on them.
 
@@ -121,6 +122,7 @@ def improve_encoder(
         examples,
         training,
         base=base,
+        base_name=base_name,
         output=output,
         held_out=kept,
         questions=questions,

@@ -31,6 +31,7 @@ def train_encoder(
     config: EncoderTrainingConfig | None = None,
     *,
     base: str | Path = DEFAULT_MODEL,
+    base_name: str = "",
     output: str | Path,
     held_out: Data | None = None,
     questions: Sequence[str] = (),
@@ -44,7 +45,8 @@ def train_encoder(
     Args:
         data: files and BEIR folders, or examples: `TrainingPair`, `ScoredPair`, `LabelledText`, or
             tuples (question, answer, further texts that are no answers) or (text, text, score).
-        base: name, folder or hub id of an encoder.
+        base: name, folder or hub id of an encoder. `base_name` is what the card calls it, for a
+            folder that does not last.
         held_out: what is measured along the way and never trained on; None takes a share of `data`.
         questions: further questions that training must not see, those of a later evaluation.
         reading: how files are read. `source` says on the card where the data is from.
@@ -68,6 +70,7 @@ def train_encoder(
         examples,
         config or EncoderTrainingConfig(),
         base=base,
+        base_name=base_name,
         output=output,
         held_out=kept,
         source=source or _source(data),

@@ -59,6 +59,9 @@ class Unfreezing:
     rate. Until `frozen_steps` gradients reach the rows `new_ids` of the input and output embedding
     alone, and all other weights come out bit for bit as they were, weight decay or not. With
     `frozen_steps` 0 nothing is ever frozen.
+
+    To resume, make it of the model as it was at the beginning, then restore the weights; the first
+    step may be any.
     """
 
     def __init__(self, model: Any, config: ScheduleConfig, new_ids: Sequence[int]) -> None:
@@ -76,7 +79,8 @@ class Unfreezing:
     def before_step(self, step: int) -> float:
         """Unfreezes the model when the step is the first to train it whole; the rate's factor."""
         if self.frozen and step >= self._config.frozen_steps:
-            self._unfreeze()
+            # a later first step goes on from weights that have all learned already
+            self._unfreeze(keep_old_rows=step == self._config.frozen_steps)
         return self._config.learning_rate_factor(step)
 
     def _freeze(self, model: Any, new_ids: Sequence[int]) -> None:
@@ -100,13 +104,13 @@ class Unfreezing:
                 weight.register_hook(lambda grad, old=old: grad.masked_fill(old[:, None], 0))
             )
 
-    def _unfreeze(self) -> None:
+    def _unfreeze(self, *, keep_old_rows: bool) -> None:
         import torch
 
         for hook in self._hooks:
             hook.remove()
         with torch.no_grad():
-            for weight, old, values in self._tables:
+            for weight, old, values in self._tables if keep_old_rows else ():
                 weight[old] = values  # weight decay moves rows without a gradient too
         for parameter in self._thawed:
             parameter.requires_grad_(True)

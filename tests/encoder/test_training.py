@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedsearch.encoder import SentenceEncoder
+from embedsearch.encoder.folder import ModelFolder
 from embedsearch.encoder.training import (
     EncoderTrainingConfig,
     LabelledText,
@@ -26,6 +29,7 @@ from embedsearch.encoder.training.guides import by_vectors
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import batch_loss, choose_loss, texts_of
 from embedsearch.errors import InputError, ModelError
+from embedsearch.types import SILENT
 from tests.encoder.tiny import TINY_DIM, make_tiny_model
 
 WORDS = (
@@ -98,6 +102,28 @@ def test_ranking_does_not_push_an_anchor_from_its_other_answers():
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_ranking_does_not_push_a_text_from_itself():
+    import torch
+
+    data = make_dataset(
+        [
+            TrainingPair(anchor="one", positive="two", negatives=("six",)),
+            TrainingPair(anchor="two", positive=" ONE"),
+            TrainingPair(anchor="three", positive="four", negatives=("one",)),
+        ]
+    )
+    batch = list(data.rows)
+    places = {data.texts[number]: place for place, number in enumerate(texts_of(batch))}
+    vectors = unit(len(places))
+    document = [places["document", text] for text in ("two", " ONE", "four", "six", "one")]
+    query = [places["query", text] for text in ("one", "two", "three")]
+    scores = 20 * vectors[query] @ vectors[document].T
+    scores[0, [1, 4]] = scores[1, 0] = -torch.inf
+    expected = torch.nn.functional.cross_entropy(scores, torch.arange(3))
+    found = batch_loss(batch, "ranking", CONFIG, None)(vectors)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_gist_leaves_out_what_the_guide_holds_nearer():
     import torch
 
@@ -152,6 +178,8 @@ def test_the_shape_of_the_data_chooses_the_loss():
     assert choose_loss(CONFIG, "labelled", rows) == "ranking"
     with pytest.raises(InputError, match="'cosent' is not for pairs"):
         choose_loss(replace(CONFIG, loss="cosent"), "pairs", rows)
+    with pytest.raises(InputError, match="set negatives to 1 or more"):
+        choose_loss(replace(CONFIG, loss="triplet", negatives=0), "pairs", rows)
     with pytest.raises(InputError, match="needs a negative"):
         choose_loss(replace(CONFIG, loss="triplet"), "pairs", [Row(anchor=0, positive=1)])
 
@@ -316,6 +344,31 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, base, dro
         np.testing.assert_array_equal(other[name], tensor)
 
 
+@pytest.mark.parametrize("measured", [False, True])
+def test_other_labels_are_another_run(tmp_path, base, measured):
+    def labelled(text, labels):
+        return [LabelledText(text=f"{text} {i}", label=label) for i, label in enumerate(labels)]
+
+    def run(labels, progress):
+        other, changing = labelled("a cat", "AAABBB"), labelled("the dog", labels)
+        examples, held_out = (other, changing) if measured else (changing, other)
+        config = replace(CONFIG, batch_size=2)
+        train(
+            examples,
+            config,
+            base=base,
+            output=tmp_path / "out",
+            held_out=held_out,
+            progress=progress,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        run("AABBB", Stops(2))
+    with pytest.raises(InputError, match="unfinished training of other data"):
+        run("AAABB", SILENT)
+    run("AABBB", SILENT)
+
+
 def test_another_run_does_not_go_on_from_a_foreign_state(tmp_path, base):
     with pytest.raises(KeyboardInterrupt):
         train(PAIRS, CONFIG, base=base, output=tmp_path / "out", progress=Stops(2))
@@ -384,6 +437,74 @@ def test_an_interrupted_training_keeps_the_same_share_of_the_base(tmp_path, base
     assert (parts.after, parts.fingerprint) == (whole.after, whole.fingerprint)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interruption_while_weights_are_mixed_leaves_the_trained(base, monkeypatch, when):
+    from embedsearch.encoder.torch_engine import load_model
+    from embedsearch.encoder.training import mixing
+    from embedsearch.encoder.training.loop import weights_of
+
+    model = load_model(base, "cpu")
+    trained = weights_of(model)
+    other = {name: value + 1 for name, value in trained.items()}
+    mix_in = mixing.mix_in
+
+    def interrupted(*arguments):
+        if when == "after":
+            mix_in(*arguments)
+            assert any(not value.equal(trained[name]) for name, value in weights_of(model).items())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mixing, "mix_in", interrupted)
+    with pytest.raises(KeyboardInterrupt), mixing.mixed(model, other, 0.5):
+        pass
+    assert all(value.equal(trained[name]) for name, value in weights_of(model).items())
+
+
+@pytest.mark.parametrize("truncation", [None, 48])
+def test_a_limit_of_tokens_in_training_is_not_the_models(tmp_path, base, truncation):
+    import shutil
+
+    from tokenizers import Tokenizer
+
+    given = shutil.copytree(base, tmp_path / "given")
+    tokenizer = Tokenizer.from_file(str(given / "tokenizer.json"))
+    if truncation:
+        tokenizer.enable_truncation(max_length=truncation)
+        tokenizer.save(str(given / "tokenizer.json"))
+    config = replace(CONFIG, max_tokens=8, held_out=0.2)
+    train(PAIRS, config, base=given, output=tmp_path / "out")
+    made = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    assert (made.truncation or {}).get("max_length") == truncation
+    assert made.padding == tokenizer.padding
+    assert ModelFolder.read(tmp_path / "out").max_seq_length == 64
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_all_files_can_be_read_by_the_same(tmp_path, base, mask):
+    before = os.umask(mask)
+    try:
+        train(PAIRS, replace(CONFIG, epochs=1), base=base, output=tmp_path / "out")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+    for path in (tmp_path / "out", *(tmp_path / "out").rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~mask, path
+
+
+def test_the_card_names_the_base_as_it_was_asked(tmp_path, base):
+    report = train(
+        PAIRS,
+        replace(CONFIG, epochs=1),
+        base=base,
+        output=tmp_path / "out",
+        base_name="a new encoder",
+    )
+    assert report.base == "a new encoder"
+    card = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))
+    assert card["base"]["name"] == "a new encoder"
+    assert "from a new encoder (" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
 def test_training_stops_when_it_gets_no_better(tmp_path, base):
     config = replace(CONFIG, epochs=50, learning_rate=1e-12, held_out=0.2, patience=2)
     report = train(PAIRS, config, base=base, output=tmp_path / "out")
@@ -412,6 +533,54 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path, base, mon
 
     kept = load_file(home / "weights.safetensors")
     assert all(np.isfinite(tensor).all() for tensor in kept.values())
+
+
+@pytest.mark.parametrize("rate", [3e38, 1e30])  # weights that are no numbers, or vectors
+@pytest.mark.parametrize("settings", [{"held_out": 0.0, "epochs": 1}, {"held_out": 0.2}])
+def test_a_model_that_an_update_destroyed_is_not_written(tmp_path, base, rate, settings):
+    config = replace(CONFIG, batch_size=len(PAIRS), learning_rate=rate, warmup=0.0, **settings)
+    if settings["held_out"]:
+        config = replace(config, batch_size=22, base_share=0.5)
+    with pytest.raises(ModelError, match=r"no number any more at step 1 of .*no state was saved"):
+        train(PAIRS, config, base=base, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out.training").glob("step-*"))
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_destroyed_model_does_not_take_the_place_of_a_good_state(
+    tmp_path, base, monkeypatch, interrupted
+):
+    import torch
+    from safetensors.numpy import load_file
+
+    from embedsearch.encoder.training.loop import Fit
+
+    update = Fit._update
+
+    def destroys(fit, step):
+        update(fit, step)
+        if step == 5:
+            weight = next(fit.embedder.model.parameters())
+            with torch.no_grad():
+                weight[0, 0] = torch.nan
+
+    monkeypatch.setattr(Fit, "_update", destroys)
+    config = replace(CONFIG, checkpoint_seconds=1000.0 if interrupted else 0.0)
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            train(PAIRS, config, base=base, output=tmp_path / "out", progress=Stops(4))
+    with pytest.raises(ModelError, match=r"no number any more at step 5 of 8.*of step 4, is kept"):
+        train(PAIRS, config, base=base, output=tmp_path / "out", progress=Stops(5))
+    (home,) = (tmp_path / "out.training").glob("step-*")
+    assert home.name == "step-00000004"
+    kept = load_file(home / "weights.safetensors")
+    assert all(np.isfinite(tensor).all() for tensor in kept.values())
+
+
+def test_all_of_a_model_cannot_be_frozen(tmp_path, base):
+    with pytest.raises(InputError, match="all of the model is frozen"):
+        train(PAIRS, replace(CONFIG, freeze_layers=2), base=base, output=tmp_path / "out")
 
 
 def test_frozen_layers_stay(tmp_path, base):
@@ -467,6 +636,93 @@ def test_questions_are_held_out_with_all_their_answers():
     assert not {pair.anchor for pair in kept} & {pair.anchor for pair in out}
     assert split(pairs, 0.25, seed=3) == (kept, out)
     assert split(pairs, 0.01, seed=3) == (pairs, [])
+    assert split(pairs, 0.99, seed=3) == (pairs, [])  # something has to be left
+
+
+@given(
+    labels=st.lists(st.sampled_from("abcdefgh"), min_size=8, max_size=60),
+    share=st.floats(0.05, 0.6),
+    seed=st.integers(0, 9),
+)
+def test_labelled_texts_are_held_out_two_of_a_class(labels, share, seed):
+    texts = [LabelledText(text=f"t{i}", label=label) for i, label in enumerate(labels)]
+    kept, out = split(texts, share, seed)
+    assert sorted(map(repr, kept + out)) == sorted(map(repr, texts))
+    assert split(texts, share, seed) == (kept, out)
+    if out:
+        counts = Counter(text.label for text in out)
+        assert len(out) <= round(share * len(texts))
+        assert len(counts) > 1
+        assert max(counts.values()) > 1
+        assert sum(count == 1 for count in counts.values()) <= 1
+        check_examples(kept, 1)
+
+
+def test_a_share_of_few_texts_of_many_classes_can_be_measured():
+    texts = [LabelledText(text=f"t{i}", label=str(i % 20)) for i in range(40)]
+    for seed in range(5):
+        _, out = split(texts, 0.1, seed)
+        assert sorted(Counter(text.label for text in out).values()) == [2, 2]
+        held = make_held_out(out)
+        classes = [int(text[1:]) % 20 for _, text in held.data.texts]
+        places = [sorted(set(classes)).index(each) for each in classes]
+        assert held.measure(np.eye(2, dtype=np.float32)[places]) == 1.0
+        apart = [place if place not in places[:i] else 1 - place for i, place in enumerate(places)]
+        assert held.measure(np.eye(2, dtype=np.float32)[apart]) == 0.0
+
+
+@given(
+    scores=st.lists(st.sampled_from([0.0, 1.0]), min_size=4, max_size=40), seed=st.integers(0, 9)
+)
+def test_pairs_of_several_scores_are_held_out(scores, seed):
+    pairs = [ScoredPair(first=f"a{i}", second=f"b{i}", score=s) for i, s in enumerate(scores)]
+    kept, out = split(pairs, 0.2, seed)
+    least = min(Counter(scores).values()) if len(set(scores)) > 1 else 0
+    for part in (kept, out) if least > 1 and round(0.2 * len(scores)) > 1 else (kept,):
+        assert len({pair.score for pair in part}) == len(set(scores))
+
+
+def test_what_cannot_be_measured_is_not_held_out(tmp_path, base):
+    class Notes(Stops):
+        def note(self, message):
+            notes.append(message)
+
+    notes = list[str]()
+    texts = [LabelledText(text=f"the {w}", label=str(i // 2)) for i, w in enumerate(WORDS[:20])]
+    report = train(
+        texts, replace(CONFIG, held_out=0.1), base=base, output=tmp_path / "a", progress=Notes(0)
+    )
+    assert (report.held_out, report.examples, report.best_step) == (0, 20, report.steps)
+    assert notes[0].startswith("nothing is held out: 0.1 of 20 examples are too few")
+    notes.clear()
+    train(texts, CONFIG, base=base, output=tmp_path / "b", progress=Notes(0))
+    assert not any("held out" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ([LabelledText(text=t, label=t) for t in "ab"], "held-out examples .* no class has two"),
+        (
+            [LabelledText(text=t, label=label) for t, label in ("ax", "ax", "by")],
+            "cannot be measured",
+        ),
+        ([ScoredPair(first="a", second=c, score=0.5) for c in "bc"], "held-out .* the same score"),
+        ([TrainingPair(anchor=q, positive="answer") for q in "ab"], "2 held-out .* be measured"),
+    ],
+)
+def test_held_out_examples_that_cannot_be_measured(tmp_path, base, held_out, message):
+    with pytest.raises(InputError, match=message):
+        train(PAIRS, CONFIG, base=base, output=tmp_path / "out", held_out=held_out)
+
+
+def test_texts_whose_class_has_no_other_are_wrong_answers():
+    texts = [LabelledText(text=t, label=label) for t, label in ("ax", "bx", "cy")]
+    held = make_held_out(texts)
+    vectors = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
+    assert [text for _, text in held.data.texts] == ["a", "b", "c"]
+    assert held.measure(vectors) == 1.0
+    assert held.measure(vectors[[0, 2, 1]]) == 0.0
 
 
 def test_the_held_out_metrics():
@@ -478,6 +734,14 @@ def test_the_held_out_metrics():
         vectors[places[f"q{number}"]] = vectors[places[f"d{number}"]]
     vectors[places["q2"]] = vectors[places["d0"]] * 0.8 + vectors[places["d2"]] * 0.6
     assert held.measure(vectors) == pytest.approx((1 + 1 + 1 / np.log2(3)) / 3)
+
+
+def test_a_question_is_no_wrong_answer_to_itself():
+    pairs = [TrainingPair(anchor="a", positive="b"), TrainingPair(anchor="b", positive="a")]
+    held = make_held_out(pairs)
+    near = {"a": [1.0, 0.0], "b": [0.8, 0.6]}
+    vectors = np.array([near[text] for _, text in held.data.texts], dtype=np.float32)
+    assert held.measure(vectors) == 1.0
 
 
 # Bad input
@@ -620,6 +884,30 @@ def test_new_terms_get_rows_that_learn_first(tmp_path, base):
     assert parts.fingerprint == report.fingerprint
 
 
+@pytest.mark.parametrize("stop", [3, 4, 5, 7])  # after step 4 all weights learn
+def test_new_terms_are_resumed_before_and_after_the_thaw(tmp_path, base, stop):
+    pairs = [replace(pair, anchor=f"{pair.anchor} zyxwabc") for pair in PAIRS]
+    config = replace(CONFIG, new_terms=5, frozen_share=0.5, weight_decay=0.5)
+    whole = train(pairs, config, base=base, output=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, config, base=base, output=tmp_path / "parts", progress=Stops(stop))
+    train(pairs, config, base=base, output=tmp_path / "parts")
+    assert whole.steps == 8
+    other = weights(tmp_path / "parts")
+    for name, tensor in weights(tmp_path / "whole").items():
+        np.testing.assert_array_equal(other[name], tensor, err_msg=name)
+
+
+def test_new_terms_leave_the_limit_of_tokens(tmp_path, base):
+    pairs = [replace(pair, anchor=f"{pair.anchor} zyxwabc") for pair in PAIRS]
+    train(pairs, replace(CONFIG, new_terms=5), base=base, output=tmp_path / "out")
+    made, before = ModelFolder.read(tmp_path / "out"), ModelFolder.read(base)
+    assert made.max_seq_length == before.max_seq_length == 64
+    assert made.architecture["max_position_embeddings"] == 128
+    encoder = SentenceEncoder.load(tmp_path / "out")
+    assert encoder.tokens.vocab_size == SentenceEncoder.load(base).tokens.vocab_size + 1
+
+
 def test_texts_without_new_terms_train_as_they_are(tmp_path, base):
     report = train(PAIRS, replace(CONFIG, new_terms=5), base=base, output=tmp_path / "out")
     plain = train(PAIRS, CONFIG, base=base, output=tmp_path / "plain")
@@ -640,6 +928,8 @@ def test_a_model_from_nothing(tmp_path):
     encoder = SentenceEncoder.load(base)
     assert encoder.dim == 32
     assert encoder.tokens.vocabulary() == tokenizer.vocabulary()
+    modes = {path.stat().st_mode for path in base.rglob("*") if path.is_file()}
+    assert len(modes) == 1
     again = new_encoder(tokenizer, tmp_path / "again", config)
     assert SentenceEncoder.load(again).fingerprint == encoder.fingerprint
     config = replace(CONFIG, epochs=12, held_out=0.2)

@@ -29,8 +29,17 @@ class Model(torch.nn.Module):
         return self.head(torch.tanh(self.body(self.table(ids))))
 
 
-def train(model: Model, schedule: Unfreezing, steps: range) -> list[float]:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+def adam(model: Model) -> torch.optim.AdamW:
+    return torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+
+
+def train(
+    model: Model,
+    schedule: Unfreezing,
+    steps: range,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> list[float]:
+    optimizer = optimizer or adam(model)
     ids = torch.arange(ROWS)
     factors = []
     for step in steps:
@@ -70,6 +79,22 @@ def test_then_everything_learns():
     train(model, schedule, range(10))
     after = state(model)
     assert all((after[name] != before[name]).any(axis=-1).all() for name in before)
+
+
+@pytest.mark.parametrize("stop", range(1, 10))
+def test_a_model_is_resumed_before_and_after_it_was_unfrozen(stop):
+    config = ScheduleConfig(total_steps=10, frozen_steps=4, warmup_steps=1)
+    whole, first, second = (Model(tied=False) for _ in range(3))
+    train(whole, Unfreezing(whole, config, NEW), range(10))
+    optimizers = adam(first), adam(second)
+    train(first, Unfreezing(first, config, NEW), range(stop), optimizers[0])
+    schedule = Unfreezing(second, config, NEW)
+    second.load_state_dict(first.state_dict())
+    optimizers[1].load_state_dict(optimizers[0].state_dict())
+    train(second, schedule, range(stop, 10), optimizers[1])
+    expected = state(whole)
+    for name, value in state(second).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
 def test_nothing_is_frozen_without_being_asked():

@@ -79,6 +79,11 @@ class Checkpoints:
     def folder(self) -> Path:
         return self.output.with_name(f"{self.output.name}.training")
 
+    def last(self) -> Path | None:
+        """The folder of the state that was saved last, or None."""
+        steps = sorted(self.folder.glob(f"step-*/{_STATE}"))
+        return steps[-1].parent if steps else None
+
     def restore(self) -> tuple[State, dict[str, torch.Tensor], dict[str, torch.Tensor]] | None:
         """The last state with weights and optimizer; None where there is none.
 
@@ -86,18 +91,17 @@ class Checkpoints:
         """
         from safetensors.torch import load_file
 
-        steps = sorted(self.folder.glob("step-*/state.json"))
-        if not steps:
+        home = self.last()
+        if home is None:
             return None
         try:
-            saved = json.loads(steps[-1].read_text(encoding="utf-8"))
+            saved = json.loads((home / _STATE).read_text(encoding="utf-8"))
             if saved.pop("run") != self.run:
                 raise InputError(
                     f"{self.folder} holds the unfinished training of other data, settings or "
                     "another base: name another output folder, or delete it to start anew"
                 )
             saved["measured"] = [Measured(**each) for each in saved["measured"]]
-            home = steps[-1].parent
             return State(**saved), load_file(home / _WEIGHTS), load_file(home / _OPTIMIZER)
         except InputError:
             raise
@@ -106,14 +110,14 @@ class Checkpoints:
                 f"{self.folder} holds a damaged training state ({error}): delete it to start anew"
             ) from None
 
-    def save(self, state: State, weights: Tensors, optimizer: Tensors) -> Path:
-        """Writes the state, then drops the one before; returns its folder."""
+    def save(self, state: State, weights: Tensors, optimizer: Tensors) -> None:
+        """Writes the state, then drops the one before."""
         from safetensors.torch import save_file
 
         home = self.folder / f"step-{state.step:08d}"
         with _storage(self.folder):
             if home.exists():
-                return home
+                return
             partial = self.folder / f"partial-{state.step:08d}"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
@@ -127,7 +131,6 @@ class Checkpoints:
             for old in self.folder.iterdir():
                 if old.is_dir() and old != home:
                     shutil.rmtree(old, ignore_errors=True)
-        return home
 
     def save_best(self, weights: Tensors) -> None:
         """Keeps these weights as the best so far."""
@@ -150,6 +153,11 @@ class Checkpoints:
     def remove(self) -> None:
         """The training is done: nothing of it is kept but the model."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def step_of(home: Path) -> int:
+    """The step whose state a folder of `Checkpoints` holds."""
+    return int(home.name.rpartition("-")[2])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from embedsearch.encoder.training.examples import (
     LabelledText,
     ScoredPair,
     TrainingPair,
+    normal,
     shape_of,
 )
 
@@ -27,13 +28,15 @@ Number = Callable[["Task", str], int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """An example; the numbers are those of texts. `answers` are all that belong to the anchor."""
+    """An example; the numbers are those of texts. `answers` are all that belong to the anchor,
+    `echoes` the documents that say it over again."""
 
     anchor: int
     positive: int
     negatives: tuple[int, ...] = ()
     score: float = 1.0
     answers: frozenset[int] = frozenset()
+    echoes: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +110,20 @@ def _pair_rows(pairs: Sequence[TrainingPair], number: Number) -> list[Row]:
         found = negatives.setdefault((anchor, positive), {})
         found.update(dict.fromkeys(number("document", text) for text in pair.negatives))
     shared = {anchor: frozenset(found) for anchor, found in answers.items()}
+    documents: dict[str, set[int]] = defaultdict(set)
+    for text in dict.fromkeys(text for pair in pairs for text in pair.texts[1:]):
+        documents[normal(text)].add(number("document", text))
+    echoes = {
+        number("query", pair.anchor): frozenset(documents.get(normal(pair.anchor), ()))
+        for pair in pairs
+    }
     return [
         Row(
             anchor=anchor,
             positive=positive,
             negatives=tuple(each for each in found if each not in shared[anchor]),
             answers=shared[anchor],
+            echoes=echoes[anchor],
         )
         for (anchor, positive), found in negatives.items()
     ]

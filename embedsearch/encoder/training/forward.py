@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,19 +128,38 @@ def tokenize(model: Any, texts: Sequence[Text], max_tokens: int | None) -> list[
     """The ids that the model sees of each text, prompt and special tokens among them."""
     import torch
 
-    if max_tokens is not None:
-        limit = model.max_seq_length
-        model.max_seq_length = min(max_tokens, limit) if limit else max_tokens
     found: list[torch.Tensor] = []
     prompts = model.prompts or {}
-    for start in range(0, len(texts), TOKENIZED_AT_A_TIME):
-        part = texts[start : start + TOKENIZED_AT_A_TIME]
-        features = model.preprocess([prompts.get(task, "") + text for task, text in part])
-        for ids, mask in zip(features["input_ids"], features["attention_mask"], strict=True):
-            found.append(ids[mask.bool()].to(torch.int32))
-    if max_tokens is not None:
-        model.max_seq_length = limit
+    with _cut_at(model, max_tokens):
+        for start in range(0, len(texts), TOKENIZED_AT_A_TIME):
+            part = texts[start : start + TOKENIZED_AT_A_TIME]
+            features = model.preprocess([prompts.get(task, "") + text for task, text in part])
+            for ids, mask in zip(features["input_ids"], features["attention_mask"], strict=True):
+                found.append(ids[mask.bool()].to(torch.int32))
     return found
+
+
+@contextmanager
+def _cut_at(model: Any, max_tokens: int | None) -> Iterator[None]:
+    """The model with this limit of tokens at most. Tokenizing leaves the limit in the tokenizer's
+    own settings, which are saved with it; they are put back too."""
+    limit, backend = model.max_seq_length, model.tokenizer.backend_tokenizer
+    truncation, padding = backend.truncation, backend.padding
+    if max_tokens is not None:
+        model.max_seq_length = min(max_tokens, limit) if limit else max_tokens
+    try:
+        yield
+    finally:
+        if max_tokens is not None:
+            model.max_seq_length = limit
+        if truncation:
+            backend.enable_truncation(**truncation)
+        else:
+            backend.no_truncation()
+        if padding:
+            backend.enable_padding(**padding)
+        else:
+            backend.no_padding()
 
 
 def choose_precision(wanted: Precision, device: str) -> Precision:

@@ -20,6 +20,9 @@ def freeze(model: Any, config: EncoderTrainingConfig) -> list[torch.nn.Parameter
     has fewer layers, or nothing would learn.
     """
     network = model[0].auto_model
+    pooler = getattr(network, "pooler", None)
+    if pooler is not None:  # BERT's own, which no vector passes
+        pooler.requires_grad_(False)
     if config.freeze_embeddings or config.freeze_layers:
         for weight in _embeddings(network).parameters():
             weight.requires_grad_(False)

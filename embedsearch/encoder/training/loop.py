@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embedsearch.encoder.training.checkpoint import Measured
+from embedsearch.encoder.training.checkpoint import Measured, step_of
 from embedsearch.encoder.training.losses import batch_loss, texts_of
 from embedsearch.encoder.training.mixing import mixed
 from embedsearch.errors import ModelError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from embedsearch.types import Progress
 
 NOTE_SECONDS = 60.0
+TRIED_TEXTS = 8
+"""Texts that are embedded to see whether a model is of use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +98,18 @@ class Fit:
     def run(self) -> str:
         """Trains to the end, and says why it ended. An interruption leaves a saved state.
 
-        Raises ModelError where the loss is no number any more; the last good state is kept.
+        Raises ModelError where the loss is no number any more, or the model's vectors are none; of
+        the states that were saved the last good one is kept.
         """
         self._saved_at = self._told_at = time.monotonic()
         self.progress.start("Training", self.plan.steps, "steps")
         self.progress.advance(self.state.step)
         try:
             self._measure()  # or a training that was interrupted before it could
-            return self._steps()
+            ended = self._steps()
+            if not self._sound():
+                raise self._broken(self.state.step)
+            return ended
         except KeyboardInterrupt:
             if not self._updating:  # else the weights are between two steps
                 self._save()
@@ -171,11 +177,26 @@ class Fit:
         if math.isfinite(value):
             return
         self.optimizer.zero_grad()
-        kept = self._save()
-        raise ModelError(
-            f"the loss is no number any more at step {step} of {self.plan.steps}; the last good "
-            f"state, of step {self.state.step}, is kept in {kept}. Train anew with a lower "
-            f"learning_rate than {self.plan.config.learning_rate:g}, or in float32"
+        self._save()
+        raise self._broken(step)
+
+    def _sound(self) -> bool:
+        """Whether the model is of use: an update can end in weights that are no numbers, or in such
+        that vectors are none."""
+        texts = range(len(self.embedder.ids))[:TRIED_TEXTS]
+        return finite_weights(self.embedder.model) and is_sound(
+            embed_in_peace(self.embedder, texts)
+        )
+
+    def _broken(self, step: int) -> ModelError:
+        kept = self.checkpoints.last()
+        told = "no state was saved before"
+        if kept is not None:
+            told = f"the last good state, of step {step_of(kept)}, is kept in {kept}"
+        return ModelError(
+            f"the loss is no number any more at step {step} of {self.plan.steps}; {told}. "
+            f"Train anew with a lower learning_rate than {self.plan.config.learning_rate:g}, or in "
+            "float32"
         )
 
     def _measure(self) -> None:
@@ -187,6 +208,8 @@ class Fit:
         loss = self._mean_loss() if state.loss_count else None
         with mixed(model, self.base, self.plan.config.base_share or 0.0):
             metric = self.judge.measure()
+            if metric is None or not finite_weights(model):
+                raise self._broken(state.step)
             if state.best is None or metric > state.best:
                 state.best_step = state.step
                 self.checkpoints.save_best(weights_of(model))
@@ -198,15 +221,16 @@ class Fit:
     def _mean_loss(self) -> float:
         return self.state.loss_sum / max(1, self.state.loss_count)
 
-    def _save(self) -> str:
+    def _save(self) -> None:
+        if not self._sound():
+            raise self._broken(self.state.step)
         self._saved_at = time.monotonic()
         self.state.scaler = self.scaler.state_dict()
-        home = self.checkpoints.save(
+        self.checkpoints.save(
             self.state,
             weights_of(self.embedder.model),
             optimizer_state(self.optimizer, self.embedder.model),
         )
-        return str(home)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,18 +240,33 @@ class Judge:
     held_out: HeldOut
     embedder: TextEmbedder
 
-    def measure(self) -> float:
-        """The metric of the model as it is now."""
-        import torch
+    def measure(self) -> float | None:
+        """The metric of the model as it is now; None where its vectors are no numbers."""
+        vectors = embed_in_peace(self.embedder, range(len(self.embedder.ids)))
+        return self.held_out.measure(vectors.cpu().numpy()) if is_sound(vectors) else None
 
-        model = self.embedder.model
-        training = [module for module in model.modules() if module.training]
-        model.eval()
-        with torch.no_grad():
-            vectors = self.embedder.embed(range(len(self.embedder.ids))).cpu().numpy()
-        for module in training:
-            module.training = True
-        return self.held_out.measure(vectors)
+
+def embed_in_peace(embedder: TextEmbedder, texts: Sequence[int]) -> torch.Tensor:
+    """Unit vectors (texts, dim) without dropout or gradients."""
+    import torch
+
+    training = [module for module in embedder.model.modules() if module.training]
+    embedder.model.eval()
+    with torch.no_grad():
+        vectors = embedder.embed(texts)
+    for module in training:
+        module.training = True
+    return vectors
+
+
+def is_sound(vectors: torch.Tensor) -> bool:
+    """Whether vectors are numbers, and not all zero as those of values that overflowed are."""
+    return bool(vectors.isfinite().all() and vectors.any())
+
+
+def finite_weights(model: Any) -> bool:
+    """Whether every weight is a number."""
+    return all(bool(weight.isfinite().all()) for weight in model.parameters())
 
 
 def weights_of(model: Any) -> dict[str, torch.Tensor]:

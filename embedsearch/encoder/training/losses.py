@@ -43,6 +43,8 @@ def choose_loss(config: EncoderTrainingConfig, shape: Shape, rows: Sequence[Row]
         raise InputError(
             f"the loss {config.loss!r} is not for {shape}: use {' or '.join(suitable)}, or auto"
         )
+    if config.loss == "triplet" and not config.negatives:
+        raise InputError("the loss 'triplet' needs negatives: set negatives to 1 or more, not 0")
     if config.loss == "triplet" and not all(row.negatives for row in rows):
         raise InputError("the loss 'triplet' needs a negative for every pair: use ranking")
     return config.loss
@@ -145,7 +147,10 @@ def _left_out(
     import torch
 
     found = torch.tensor(
-        [[each in row.answers or each == row.anchor for each in candidates] for row in batch]
+        [
+            [each in row.answers or each in row.echoes or each == row.anchor for each in candidates]
+            for row in batch
+        ]
     )
     if guide is not None:
         near = guide([row.anchor for row in batch], candidates)

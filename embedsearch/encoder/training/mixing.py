@@ -29,8 +29,8 @@ def mixed(model: Any, base: Mapping[str, torch.Tensor], share: float) -> Iterato
         yield
         return
     trained = {name: value.clone() for name, value in model.state_dict().items()}
-    mix_in(model, base, share)
     try:
+        mix_in(model, base, share)
         yield
     finally:
         model.load_state_dict(trained)

@@ -46,7 +46,7 @@ class TrainingReport:
 def report_of(
     fit: Fit,
     made: ModelFolder,
-    base: str | Path,
+    base: str,
     ended: str,
     examples: int,
     held_out: int,
@@ -57,7 +57,7 @@ def report_of(
     return TrainingReport(
         output=made.root,
         fingerprint=fingerprint_of(made),
-        base=str(base),
+        base=base,
         loss=fit.loss,
         examples=examples,
         held_out=held_out,

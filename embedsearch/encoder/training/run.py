@@ -22,9 +22,10 @@ from embedsearch.encoder.training.dataset import Dataset, make_dataset
 from embedsearch.encoder.training.examples import check_examples
 from embedsearch.encoder.training.finished import check_output, finished
 from embedsearch.encoder.training.freezing import freeze, prepare_mode
-from embedsearch.encoder.training.held_out import make_held_out, split
+from embedsearch.encoder.training.held_out import make_held_out, part
 from embedsearch.encoder.training.losses import choose_loss
 from embedsearch.encoder.training.mixing import mix_in
+from embedsearch.encoder.training.modes import readable_as
 from embedsearch.encoder.training.report import TrainingReport, report_of
 from embedsearch.encoder.training.vocabulary import extend_base
 from embedsearch.errors import InputError, ModelError, StorageError
@@ -47,14 +48,16 @@ def train(
     base: str | Path,
     output: str | Path,
     held_out: Sequence[Example] | None = None,
+    base_name: str = "",
     source: str = "",
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> TrainingReport:
     """Trains the encoder `base` on examples and writes the result into the new folder `output`.
 
-    `held_out` examples are measured; None takes a share of `examples`, see the config. `source`
-    says on the card where the examples are from. An interrupted training leaves
+    `held_out` examples are measured; None takes a share of `examples`, see the config. `base_name`
+    is what report and card call the base, for one whose folder does not last; "" is `base` itself.
+    `source` says on the card where the examples are from. An interrupted training leaves
     `<output>.training/` and goes on from there when it is called with the same arguments; one that
     is done gives its report again.
 
@@ -65,7 +68,7 @@ def train(
     """
     began = time.perf_counter()
     target = check_output(output, config, base)
-    learned, kept = _parted(examples, held_out, config)
+    learned, kept = part(examples, held_out, config.held_out, config.seed, progress)
     shape = check_examples(learned, config.batch_size)
     data = make_dataset(learned)
     loss = choose_loss(config, shape, data.rows)
@@ -82,23 +85,12 @@ def train(
     fit = _prepare(folder, data, judged, loss, config, checkpoints, device, progress)
     ended = fit.run()
     made = _write(fit, target)
-    report = report_of(fit, made, base, ended, len(learned), len(kept), began)
+    report = report_of(fit, made, base_name or str(base), ended, len(learned), len(kept), began)
     write_card(
         made.root, report.as_json(), config, fit.state.measured, origin, source, checkpoints.run
     )
     checkpoints.remove()
     return report
-
-
-def _parted(
-    examples: Sequence[Example], held_out: Sequence[Example] | None, config: EncoderTrainingConfig
-) -> tuple[Sequence[Example], Sequence[Example]]:
-    check_examples(examples, 1)
-    if held_out is None:
-        return split(examples, config.held_out, config.seed)
-    if held_out:
-        check_examples(held_out, 1)
-    return examples, held_out
 
 
 def _check_trainable(folder: ModelFolder, config: EncoderTrainingConfig) -> None:
@@ -124,6 +116,8 @@ def _run_name(
             digest.update(
                 repr([(r.anchor, r.positive, r.negatives, r.score) for r in each.rows]).encode()
             )
+            belonging = {id(row.answers): row.answers for row in each.rows}  # rows share them
+            digest.update(repr([sorted(answers) for answers in belonging.values()]).encode())
     return digest.hexdigest()
 
 
@@ -274,7 +268,7 @@ def _write(fit: Fit, target: Path) -> ModelFolder:
         try:
             with quiet():
                 model.eval().save_pretrained(str(made), create_model_card=False)
-            made.chmod(0o755)
+            readable_as(made / "modules.json", made)
             made.rename(target)
         finally:
             shutil.rmtree(made, ignore_errors=True)

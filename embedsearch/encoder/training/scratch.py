@@ -9,6 +9,7 @@ from pathlib import Path
 
 from embedsearch.encoder.folder import ModelFolder
 from embedsearch.encoder.static_folder import check_new
+from embedsearch.encoder.training.modes import readable_as
 from embedsearch.errors import InputError, StorageError
 from embedsearch.text.tokenizer import Tokenizer
 
@@ -94,4 +95,5 @@ def _write(tokenizer: Tokenizer, home: Path, pad_id: int, config: NewEncoderConf
         model = SentenceTransformer(modules=[first, pooling, Normalize()], device="cpu")
         model.save_pretrained(str(made), create_model_card=False)
     tokenizer.save(ModelFolder.read(made).modules[0].folder)
+    readable_as(made / "modules.json", made)
     return made

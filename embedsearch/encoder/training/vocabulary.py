@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedsearch.encoder.folder import ModelFolder
+from embedsearch.encoder.folder import ModelFolder, read_json
+from embedsearch.text.formats.reading import CONFIG_NAME
 from embedsearch.text.terms import TermConfig, mine_terms
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.tuning.embeddings import resize_embeddings
+from embedsearch.tuning.static_folder import write_json
 
 if TYPE_CHECKING:
     from embedsearch.types import Progress
@@ -44,6 +46,14 @@ def extend_base(
     resized = resize_embeddings(model[0].auto_model, before, after)
     with quiet():
         model.save_pretrained(str(home), create_model_card=False)
-    after.save(ModelFolder.read(home).modules[0].folder)
+    _save_tokenizer(after, ModelFolder.read(home).modules[0].folder, base.max_seq_length)
     progress.note(f"{len(resized.new_ids)} new tokens: {', '.join(t.text for t in terms[:8])} …")
     return Extension(folder=home, new_ids=resized.new_ids)
+
+
+def _save_tokenizer(tokenizer: Tokenizer, folder: Path, limit: int | None) -> None:
+    """The tokenizer does not know the model's limit of tokens, which stands among its settings."""
+    tokenizer.save(folder)
+    if limit is not None:
+        settings = read_json(folder / CONFIG_NAME) | {"model_max_length": limit}
+        write_json(folder / CONFIG_NAME, settings)
