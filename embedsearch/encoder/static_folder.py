@@ -46,7 +46,6 @@ def write_static(
                 lambda home: vocabulary.backend.save(str(home / "tokenizer.json")),
             )
             write_json(draft / CONFIG_NAME, dict(config))
-            draft.chmod(0o755)
             draft.replace(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)

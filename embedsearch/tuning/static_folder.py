@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embedsearch.tuning.modes import readable_as
+
 if TYPE_CHECKING:
     from embedsearch.types import Vectors
 
@@ -57,6 +59,7 @@ def fill_static_folder(
     }
     write_json(folder / "config_sentence_transformers.json", settings)
     write_json(folder / "modules.json", modules)
+    readable_as(folder / "modules.json", folder)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -301,6 +301,36 @@ def test_new_tokens_learn_alone_at_first(folder, tmp_path):
     assert lm.tokenizer.encode(" grass").ids == [start.new_ids[1]]
 
 
+@pytest.mark.parametrize("stop", [1, 3, 4, 5])  # after step 4 all weights learn
+def test_new_tokens_are_resumed_before_and_after_the_thaw(folder, tmp_path, stop):
+    from safetensors.torch import load_file
+
+    config = LMTrainingConfig(
+        epochs=8,
+        max_tokens=64,
+        rows_per_step=4,
+        frozen_steps=4,
+        warmup_steps=0,
+        weight_decay=0.5,
+        learning_rate=1e-2,
+    )
+
+    def train(name, progress=SILENT):
+        start = start_from(folder, ["grass"])
+        train_lm(
+            PAIRS, config, start=start, output=tmp_path / name, device="cpu", progress=progress
+        )
+        return load_file(tmp_path / name / "model.safetensors")
+
+    with pytest.raises(KeyboardInterrupt):
+        train("parts", Interrupts(stop))
+    parts, whole = train("parts"), train("whole")
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "whole").iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"]  # not for the owner alone
+    for name, value in whole.items():
+        assert torch.equal(parts[name], value), name
+
+
 def test_a_new_model(tmp_path):
     texts = [f"{pair.prompt}{pair.response}" for pair in PAIRS] * 3
     tokenizer = Tokenizer.train(texts, kind="byte-bpe", vocab_size=300)

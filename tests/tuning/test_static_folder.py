@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
 from embedsearch.text.tokenizer import Tokenizer
@@ -24,6 +28,19 @@ def test_sentence_transformers_loads_it(tmp_path):
     expected = (2 * lynx + emu) / np.linalg.norm(2 * lynx + emu)
     np.testing.assert_allclose(model.encode(["lynx emu lynx"])[0], expected, atol=1e-6)
     assert model.similarity_fn_name == "cosine"
+
+
+def test_files_can_be_read_by_whom_the_umask_lets(tmp_path):
+    tokenizer = Tokenizer(word_tokenizer(WORDS))
+    before = os.umask(0o027)
+    try:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        fill_static_folder(folder, np.zeros((tokenizer.vocab_size, 6), "f4"), tokenizer.save)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
+    assert modes["model.safetensors"] == modes["modules.json"] == 0o640
+    assert modes[folder.name] == modes["1_Normalize"] == 0o750
 
 
 def test_word_vectors_take_the_place_of_an_earlier_model(tmp_path):

@@ -25,10 +25,10 @@ from embedsearch.encoder.training.freezing import freeze, prepare_mode
 from embedsearch.encoder.training.held_out import make_held_out, part
 from embedsearch.encoder.training.losses import choose_loss
 from embedsearch.encoder.training.mixing import mix_in
-from embedsearch.encoder.training.modes import readable_as
 from embedsearch.encoder.training.report import TrainingReport, report_of
 from embedsearch.encoder.training.vocabulary import extend_base
 from embedsearch.errors import InputError, ModelError, StorageError
+from embedsearch.tuning.modes import readable_as
 from embedsearch.tuning.schedule import ScheduleConfig
 from embedsearch.types import SILENT, Progress
 

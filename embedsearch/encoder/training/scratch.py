@@ -9,9 +9,9 @@ from pathlib import Path
 
 from embedsearch.encoder.folder import ModelFolder
 from embedsearch.encoder.static_folder import check_new
-from embedsearch.encoder.training.modes import readable_as
 from embedsearch.errors import InputError, StorageError
 from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.tuning.modes import readable_as
 
 
 @dataclass(frozen=True, kw_only=True)

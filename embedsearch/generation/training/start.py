@@ -16,6 +16,7 @@ from embedsearch.generation.loading import load_weights, quiet
 from embedsearch.generation.training.config import ArchitectureConfig
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.tuning.embeddings import check_vocabulary, resize_embeddings
+from embedsearch.tuning.modes import readable_as
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message.role }}:\n{{ message.content }}\n\n{% endfor %}"
@@ -159,6 +160,7 @@ def save_model(start: Start, model: Any, folder: Path) -> None:
     try:
         with quiet():
             model.save_pretrained(folder)
+        readable_as(folder / "config.json", folder)
     except OSError as error:
         raise ModelError(f"cannot write to {folder}: {error.strerror or error}") from None
     start.tokenizer.save(folder)

@@ -114,15 +114,16 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             weights.values(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        done = checkpoint.restore(weights, optimizer)
-        self._losses = list(done.losses)
         steps = self._steps()
         schedule = ScheduleConfig(
             total_steps=len(steps),
             frozen_steps=config.frozen_steps,
             warmup_steps=config.warmup_steps,
         )
+        # before a state is restored: it keeps the old rows as they were at the beginning
         unfreezing = Unfreezing(self.model, schedule, self.new_ids)
+        done = checkpoint.restore(weights, optimizer)
+        self._losses = list(done.losses)
         progress.start("Training", len(steps), "steps")
         progress.advance(done.step)
         step = done.step
