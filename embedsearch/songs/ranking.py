@@ -188,15 +188,19 @@ class Ranker:
         regressed = np.zeros(len(rows), np.float32)
         if regression is not None:
             regressed = regression.scores(seeds, weights, rows)
-        alike = self.vectors.affinity(query.inputs, query.outputs, rows) * query.weights
-        heard = np.float32(weights.sum() / query.weights.sum()) if len(unheard) else np.float32(1)
+        alike = self.vectors.affinity(query.inputs, query.outputs, rows)
+        described, heard = np.zeros(len(rows), np.float32), np.float32(1)
+        if len(unheard):
+            described = _scaled(alike[:, unheard] @ query.weights[unheard])
+            heard = np.float32(weights.sum() / query.weights.sum())
+            alike = alike[:, known]
         whole = 1 + config.regression_weight + config.vector_weight
         return Parts(
             rows=rows,
             shared=_scaled(shared[rows]) * heard,
             regression=_scaled(regressed) * np.float32(config.regression_weight) * heard,
-            vectors=_scaled(alike[:, known].sum(axis=1)) * np.float32(config.vector_weight) * heard,
-            described=_scaled(alike[:, unheard].sum(axis=1)) * np.float32(whole) * (1 - heard),
+            vectors=_scaled(alike @ weights) * np.float32(config.vector_weight) * heard,
+            described=described * np.float32(whole) * (1 - heard),
             artist=self._artist(query, rows),
             standing=self.standing[rows],
             debut=self._debut(seeds, rows, shared[rows]),

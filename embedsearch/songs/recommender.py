@@ -165,9 +165,8 @@ class SongRecommender:
         query = self._query(songs, text)
         unwanted = [*songs, *self._find_all("exclude", exclude)]
         pool = min(k * _POOL if diversity else k, len(self))
-        rows, scores = self.ranker.best(
-            query, pool, self._rows(unwanted), {identity_of(song) for song in unwanted}
-        )
+        unheard = {identity_of(song) for song in unwanted if song.id not in self.vectors}
+        rows, scores = self.ranker.best(query, pool, self._rows(unwanted), unheard)
         if diversity:
             rows, scores = diversify(rows, scores, self.ranker.vectors.units, k, diversity)
         return self._named(rows, scores)
