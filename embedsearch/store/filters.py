@@ -5,12 +5,15 @@ A filter is a mapping from a field to what it must be:
     {"lang": "en"}                      equal; of a list in the metadata, one element is equal
     {"lang": ["en", "de"]}              one of these
     {"year": {"$gte": 2020, "$lt": 2024}}
-    {"path": "docs/*.md"}               a glob, or that very name, for `path` and `id`
+    {"path": "docs/*.md"}               a glob, or that very name, for `path` and `id`, in `$ne`,
+                                        `$in`, `$nin` and lists too; `$eq` takes it as it is
     {"author": {"$exists": False}}
 
 Several fields must all hold, and so must several filters in a list. `id` is the document's id,
-`path` the file it came from; every other name is looked up in the metadata, with dots for nested
-objects. What is not there equals nothing and has no order; `$ne` and `$nin` hold of it.
+`path` the file it came from; every other name is looked up in the metadata, as it is or with dots
+for nested objects. What is not there equals nothing and has no order; `$ne` and `$nin` hold of it.
+Equality and order hold between values of one JSON type only; but a number has an order with texts
+that are numbers as well, for the fields of tables are texts.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ MAX_VALUES = 500
 _LARGEST = sys.float_info.max
 _NAME = "name"
 """Not for users: a glob, or a name that looks like one (`pages/[id].tsx`)."""
+_GLOB = "*?["
+_LOGIC = ("$and", "$or", "$nor", "$not")
 _COLUMNS = {"id": "d.document_id", "path": "s.path"}
 
 
@@ -48,11 +53,13 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
     conditions: list[str] = []
     parameters: list[Any] = []
     every = [where] if isinstance(where, Mapping) else where
-    if isinstance(every, str) or not all(isinstance(one, Mapping) for one in every):
+    if not isinstance(every, Sequence) or not all(isinstance(one, Mapping) for one in every):
         raise InputError(f"where must be a mapping, for instance {{'lang': 'en'}}, not {where!r}")
     for field, wanted in (item for one in every for item in one.items()):
         if not isinstance(field, str) or not field or '"' in field or not _is_unicode(field):
             raise InputError(f"{field!r} cannot be the name of a field to filter by")
+        if field in (*OPERATORS, *_LOGIC):
+            raise InputError(f"{field!r} stands where the name of a field is expected")
         for operator, value in _operations(field, wanted):
             sql, values = _condition(field, operator, value)
             conditions.append(sql)
@@ -85,15 +92,17 @@ def _operations(field: str, wanted: Any) -> Iterator[tuple[str, Any]]:
             yield operator, value
     elif isinstance(wanted, Sequence) and not isinstance(wanted, (str, bytes)):
         yield "$in", wanted
-    elif field in _COLUMNS and isinstance(wanted, str) and any(c in wanted for c in "*?["):
-        yield _NAME, wanted
     else:
-        yield "$eq", wanted
+        yield _equal(field), wanted
+
+
+def _equal(field: str) -> str:
+    return _NAME if field in _COLUMNS else "$eq"
 
 
 def _condition(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
     if operator in ("$ne", "$nin"):
-        sql, values = _condition(field, "$eq" if operator == "$ne" else "$in", value)
+        sql, values = _condition(field, _equal(field) if operator == "$ne" else "$in", value)
         return f"NOT {sql}", values
     if operator == "$exists":
         return _exists(field, value)
@@ -101,7 +110,7 @@ def _condition(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
     if operator == "$in":
         if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
             raise InputError(f"{field!r}: $in takes a list, not {value!r}")
-        operator, wanted = "$eq", list(value)
+        operator, wanted = _equal(field), list(value)
     if not wanted:
         return "(0)", []
     if field in _COLUMNS:
@@ -112,11 +121,12 @@ def _condition(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
 def _exists(field: str, wanted: Any) -> tuple[str, list[Any]]:
     if not isinstance(wanted, bool):
         raise InputError(f"{field!r}: $exists takes True or False, not {wanted!r}")
-    if field in _COLUMNS:
-        found, values = _COLUMNS[field], []
-    else:
-        found, values = "json_type(d.metadata, ?)", [_json_path(field)]
-    return f"({found} IS {'NOT ' if wanted else ''}NULL)", values
+    paths = [] if field in _COLUMNS else _json_paths(field)
+    found = (
+        [f"{_COLUMNS[field]}"] if field in _COLUMNS else ["json_type(d.metadata, ?)"] * len(paths)
+    )
+    there = " OR ".join(f"{each} IS NOT NULL" for each in found)
+    return f"({'' if wanted else 'NOT '}({there}))", paths
 
 
 def _column_condition(field: str, operator: str, wanted: Sequence[Any]) -> tuple[str, list[Any]]:
@@ -126,15 +136,14 @@ def _column_condition(field: str, operator: str, wanted: Sequence[Any]) -> tuple
             raise InputError(f"{field!r} is compared with a string, not {value!r}")
     column = _COLUMNS[field]
     if operator == _NAME:
-        return f"(coalesce({column} = ? OR {column} GLOB ?, 0))", [*wanted, *wanted]
+        globs = [value for value in wanted if any(sign in value for sign in _GLOB)]
+        tests = [f"{column} {_comparison('$eq', wanted)}", *[f"{column} GLOB ?"] * len(globs)]
+        return f"(coalesce({' OR '.join(tests)}, 0))", [*wanted, *globs]
     return f"(coalesce({column} {_comparison(operator, wanted)}, 0))", list(wanted)
 
 
 def _metadata_condition(field: str, operator: str, wanted: Sequence[Any]) -> tuple[str, list[Any]]:
-    """Whether a field, or an element of it where it is a list, is as one of `wanted`.
-
-    Equality and order hold between values of one JSON type only, as in JSON itself.
-    """
+    """Whether a field, or an element of it where it is a list, is as one of `wanted`."""
     by_type: dict[str, list[Any]] = {}
     for value in wanted:
         kind, bound = _typed(field, operator, value)
@@ -143,13 +152,28 @@ def _metadata_condition(field: str, operator: str, wanted: Sequence[Any]) -> tup
         f"(j.type IN ({kind}){f' AND j.value {_comparison(operator, bound)}' if bound else ''})"
         for kind, bound in by_type.items()
     ]
-    path = _json_path(field)
+    values = [value for bound in by_type.values() for value in bound]
+    if operator in COMPARISONS and not isinstance(wanted[0], str):
+        tests.append(
+            f"({_WRITTEN_NUMBER} AND CAST(j.value AS REAL) {_comparison(operator, values)})"
+        )
+        values *= 2
     # json_each yields the elements of a list, a scalar as its only element, and the values of an
     # object, which are none of this field's.
-    return (
+    test = (
         f"(EXISTS (SELECT 1 FROM json_each(d.metadata, ?) AS j WHERE {' OR '.join(tests)}) "
         "AND json_type(d.metadata, ?) != 'object')"
-    ), [path, *(value for bound in by_type.values() for value in bound), path]
+    )
+    paths = _json_paths(field)
+    return f"(coalesce({' OR '.join([test] * len(paths))}, 0))", [
+        value for path in paths for value in (path, *values, path)
+    ]
+
+
+_WRITTEN_NUMBER = (
+    "j.type = 'text' AND CASE WHEN json_valid(j.value) "
+    "THEN json_type(j.value) IN ('integer', 'real') ELSE 0 END"
+)
 
 
 def _comparison(operator: str, values: Sequence[Any]) -> str:
@@ -158,9 +182,11 @@ def _comparison(operator: str, values: Sequence[Any]) -> str:
     return f"{'GLOB' if operator == '$glob' else COMPARISONS[operator]} ?"
 
 
-def _json_path(field: str) -> str:
+def _json_paths(field: str) -> list[str]:
+    """Where a field may be: under its parts, one in the other, or under its whole name."""
     # A name is escaped as in the metadata's own JSON: SQLite compares it letter by letter.
-    return "$" + "".join(f".{json.dumps(part, ensure_ascii=False)}" for part in field.split("."))
+    nested = "".join(f".{json.dumps(part, ensure_ascii=False)}" for part in field.split("."))
+    return list(dict.fromkeys((f"${nested}", f"$.{json.dumps(field, ensure_ascii=False)}")))
 
 
 def _typed(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:

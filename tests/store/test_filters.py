@@ -53,8 +53,14 @@ def is_glob_match(pattern: str, text: str) -> bool:
     return re.fullmatch(glob_regex(pattern), text, re.DOTALL) is not None
 
 
+WRITTEN = re.compile(r"[ \t\n\r]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t\n\r]*")
+"""A number of JSON."""
+
+
 def holds(operator: str, found: Any, wanted: Any) -> bool:
     """Whether one value of the document (not a list) is as wanted."""
+    if operator in ("$gt", "$gte", "$lt", "$lte") and json_type(wanted) == "number":
+        found = float(found) if isinstance(found, str) and WRITTEN.fullmatch(found) else found
     if json_type(found) != json_type(wanted):
         return False
     return {
@@ -210,7 +216,7 @@ def test_filters_are_what_plain_python_says(store, documents, metadata, names):
 
 @settings(deadline=None, max_examples=60)
 @given(
-    key=st.text(UNICODE, min_size=1).filter(lambda key: not set(key) & {".", '"'}),
+    key=st.text(UNICODE, min_size=1).filter(lambda key: not set(key) & {'"', "$"}),
     value=st.text(UNICODE),
 )
 def test_any_key_and_string_finds_itself_and_nothing_else(store, key, value):
@@ -264,20 +270,33 @@ def test_a_field_that_is_missing_is_not_null(store):
     assert found(store, documents, {"v": {"$lt": 5}}) == ["one"]
 
 
-def test_dots_lead_into_objects_and_only_there(store):
+def test_dots_lead_into_objects_or_stand_in_the_name(store):
     documents = [
         doc("nested", author={"name": {"first": "Ada"}}),
         doc("flat", **{"author.name.first": "Ada"}),
         doc("list", author=[{"name": {"first": "Ada"}}]),
     ]
-    assert found(store, documents, {"author.name.first": "Ada"}) == ["nested"]
+    where = {"author.name.first": "Ada"}
+    assert found(store, documents, where) == ["nested", "flat"]
+    assert found(store, documents, {"author.name.first": {"$ne": "Ada"}}) == ["list"]
+    assert found(store, documents, {"author.name.first": {"$exists": True}}) == ["nested", "flat"]
+    assert found(store, documents, {"author.name.first": {"$exists": False}}) == ["list"]
+    assert found(store, [doc("number", **{"No.": "7"})], {"No.": "7"}) == ["number"]
 
 
 def test_order_is_of_numbers_with_numbers_and_strings_with_strings(store):
-    documents = [doc("int", v=10), doc("real", v=9.5), doc("text", v="10"), doc("true", v=True)]
+    documents = [doc("int", v=10), doc("real", v=9.5), doc("text", v="x10"), doc("true", v=True)]
     assert found(store, documents, {"v": {"$gte": 9.5}}) == ["int", "real"]
     assert found(store, documents, {"v": {"$gt": 9.5, "$lt": 11}}) == ["int"]
-    assert found(store, documents, {"v": {"$lte": "2"}}) == ["text"]
+    assert found(store, documents, {"v": {"$lte": "y"}}) == ["text"]
+
+
+def test_numbers_of_tables_are_texts_and_have_the_order_of_numbers(store):
+    written = ["9", "10.5", "-3", "1e2", "007", "x", "", "true", '"9"', "[9]"]
+    documents = [doc(f"d{number}", v=text) for number, text in enumerate(written)]
+    assert found(store, documents, {"v": {"$gt": 9}}) == ["d1", "d3"]
+    assert found(store, documents, {"v": {"$lte": 9}}) == ["d0", "d2"]
+    assert found(store, documents, {"v": 9}) == []
 
 
 def test_globs_on_path_and_id_need_no_operator(store):
@@ -288,6 +307,15 @@ def test_globs_on_path_and_id_need_no_operator(store):
     assert found(store, documents, {"id": "[ac]"}) == ["a", "c"]
     assert found(store, documents, {"id": {"$glob": "[^a]"}}) == ["b", "c"]
     assert found(store, documents, {"path": {"$eq": "docs/*.md"}}) == []
+    assert found(store, documents, {"path": {"$ne": "docs/*.md"}}) == ["c", "d*"]
+    assert found(store, documents, {"path": ["docs/*.md", "src/c.py"]}) == ["a", "b", "c"]
+    assert found(store, documents, {"id": {"$nin": ["[ab]", "d*"]}}) == ["c"]
+
+
+@pytest.mark.parametrize("where", [5, {"$or": [1]}, {"$gt": 3}, [1], {"a": 1}.keys()])
+def test_what_is_no_filter_is_refused(store, where):
+    with pytest.raises(InputError):
+        found(store, [doc("a")], where)
 
 
 def test_a_name_with_the_letters_of_a_glob_finds_itself(store):
