@@ -59,7 +59,10 @@ def index(
         typer.Option(metavar="G", help="Which files of a folder, for instance '**/*.md'."),
     ] = SyncConfig.glob,
     prune: Annotated[
-        bool, typer.Option("--prune/--no-prune", help="Remove documents of files that are gone.")
+        bool,
+        typer.Option(
+            "--prune/--no-prune", help="Remove documents of files that are gone or ignored now."
+        ),
     ] = SyncConfig.prune,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be done, write nothing.")
