@@ -497,6 +497,55 @@ x = 1
     ]
 
 
+BLOCKS = (
+    "header footer main aside section article div p figure address details summary form fieldset "
+    "legend optgroup menu dialog search hgroup center textarea video audio canvas object"
+).split()
+
+
+def test_html_keeps_the_words_of_neighbouring_blocks_apart(read: Read) -> None:
+    page = (
+        "<html><body><header>Acme</header><main>Refunds<details><summary>When</summary>Within days"
+        "</details></main><footer>Contact</footer></body></html>"
+    )
+    expected = "Acme\n\nRefunds\n\nWhen\n\nWithin days\n\nContact"
+    assert read("a.html", page)[0].text == expected
+
+
+@pytest.mark.parametrize("tag", [*BLOCKS, "iframe", "label", "button", "option", "output"])
+def test_html_parts_an_element_from_its_neighbours(read: Read, tag: str) -> None:
+    for page in ("one<{0}>two</{0}>three", "<i>one</i><a><{0}>two</{0}></a><i>three</i>"):
+        text = read("a.html", f"<div>{page.format(tag)}</div>")[0].text
+        assert text.replace("*", "").split() == ["one", "two", "three"]
+    twice = read("a.html", f"<{tag}>one</{tag}><img alt=''><{tag}>two</{tag}>")[0].text
+    assert twice.split() == ["one", "two"]
+
+
+@pytest.mark.parametrize("tag", BLOCKS)
+def test_html_keeps_words_apart_around_an_empty_block(read: Read, tag: str) -> None:
+    assert read("a.html", f"<div>one <{tag}> </{tag}> two</div>")[0].text.split() == ["one", "two"]
+
+
+def test_html_controls_in_running_text(read: Read) -> None:
+    page = "<p>Press (<button>OK</button>), <label>then</label> <output>wait</output>.</p>"
+    assert read("a.html", page)[0].text == "Press (OK), then wait."
+
+
+def test_html_keeps_words_with_inline_elements_whole(read: Read) -> None:
+    page = (
+        "<p><b>un</b>believable <span>l</span>ong H<sub>2</sub>O <a href='#'>li</a>nk fo<wbr>o</p>"
+    )
+    assert read("a.html", page)[0].text == "**un**believable long H2O link foo"
+
+
+def test_html_loses_invisible_characters_within_words(read: Read) -> None:
+    page = "<title>Do&shy;nau</title><p>Die Donau&shy;dampf&#8203;schiff&#8288;fahrt</p>"
+    document = read("a.html", page)[0]
+    assert (document.title, document.text) == ("Donau", "Die Donaudampfschifffahrt")
+    assert read("a.html", "<p>ភាសា\u200bខ្មែរ</p>")[0].text == "ភាសា\u200bខ្មែរ"
+    assert refusal(read, "a.html", "<p>&shy;</p>") == "empty"
+
+
 def test_html_without_title_is_called_by_its_heading(read: Read) -> None:
     assert read("a.htm", "<p>x</p><h1>Big</h1>")[0].title == "Big"
 
