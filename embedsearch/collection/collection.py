@@ -219,7 +219,7 @@ class Collection:
 
     def search_batch(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         k: int = 10,
         *,
         mode: Mode = "hybrid",
@@ -269,7 +269,7 @@ class Collection:
 
     def ask_batch(
         self,
-        questions: Sequence[str],
+        questions: Iterable[str],
         *,
         generator: LanguageModel | None = None,
         where: Where | None = None,

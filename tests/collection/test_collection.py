@@ -395,6 +395,24 @@ def test_vacuum_erases_what_was_deleted(collection):
     assert collection.vacuum() == 0 or collection.vacuum() < 50_000
 
 
+def test_queries_and_questions_may_come_from_a_generator(collection):
+    collection.upsert([doc("a", "The lynx is a cat."), doc("b", "The wolf is a dog.")])
+    queries = ["lynx", "wolf"]
+    found = collection.search_batch(query for query in queries)
+    assert found == collection.search_batch(queries)
+    assert len(found) == 2
+    answers = collection.ask_batch(query for query in queries)
+    assert [answer.text for answer in answers] == [collection.ask(q).text for q in queries]
+    assert collection.search_batch(iter([])) == collection.ask_batch(iter([])) == []
+
+
+@pytest.mark.parametrize("queries", ["lynx", None, 3])
+def test_queries_that_are_no_list(collection, queries):
+    for method in (collection.search_batch, collection.ask_batch):
+        with pytest.raises(InputError, match=f"a list of strings, not {queries!r}"):
+            method(queries)
+
+
 # The lock, threads, reading only
 
 
