@@ -38,6 +38,7 @@ class Access:
         self.read_only = read_only
         self._db = db
         self._lock = threading.RLock()
+        self._closed = False
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool, create: bool) -> Access:
@@ -66,12 +67,14 @@ class Access:
     def close(self) -> None:
         """Lets go of the database. Calling it again does nothing."""
         with self._lock:
+            self._closed = True
             self._db.close()
 
     @contextmanager
     def reading(self) -> Iterator[Database]:
         """One consistent picture of the database for as long as the block lasts."""
         with self._lock, plain_errors(self.folder / DATABASE_NAME):
+            self._check_open()
             if self._db.conn.in_transaction:
                 yield self._db
                 return
@@ -84,6 +87,7 @@ class Access:
     @contextmanager
     def writing(self) -> Iterator[Database]:
         """The database for writing; LockedError at once when another process has the lock."""
+        self._check_open()
         if self.read_only:
             raise StorageError(f"{self.folder} was opened read-only; open it again for writing")
         with plain_errors(self.folder / DATABASE_NAME), writer_lock(self.folder):
@@ -92,6 +96,10 @@ class Access:
                 yield db
             finally:
                 db.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the collection {self.folder} is closed; open it again")
 
 
 def _bring_up_to_date(db: Database, folder: Path) -> None:

@@ -63,8 +63,23 @@ def test_open_makes_a_folder_and_closing_twice_is_fine(tmp_path, encoder):
     assert (collection.folder / DATABASE_NAME).is_file()
     collection.close()
     collection.close()
-    with pytest.raises(StoreError):
-        len(collection)
+
+
+def test_a_closed_collection_neither_reads_nor_writes(tmp_path, encoder):
+    with Collection.open(tmp_path / "c", model=encoder) as collection:
+        collection.upsert([doc("a")])
+    for use in (
+        lambda: len(collection),
+        lambda: collection.search("lynx"),
+        lambda: collection.upsert([doc("b")]),
+        lambda: collection.delete(["a"]),
+        lambda: collection.sync([write(tmp_path / "b.txt", "emu")]),
+        collection.vacuum,
+    ):
+        with pytest.raises(StoreError, match=r"is closed; open it again$"):
+            use()
+    with Collection.open(tmp_path / "c", model=encoder) as collection:
+        assert [document.id for document in collection] == ["a"]
 
 
 def test_what_was_put_in_is_there_when_it_is_opened_again(tmp_path, encoder):
