@@ -86,7 +86,7 @@ class Access:
 
     @contextmanager
     def writing(self) -> Iterator[Database]:
-        """The database for writing; LockedError at once when another process has the lock."""
+        """The database for writing; LockedError at once when another has the lock."""
         self._check_open()
         if self.read_only:
             raise StorageError(f"{self.folder} was opened read-only; open it again for writing")

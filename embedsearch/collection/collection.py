@@ -33,7 +33,7 @@ class Collection:
     """Documents, their chunks and vectors in one folder. Open one with `embedsearch.open`.
 
     Searching takes no lock and sees what is committed. Writing takes the collection's one writer
-    lock for as long as the call lasts; LockedError at once when another process has it. One
+    lock for as long as the call lasts; LockedError at once when another has it. One
     instance may be shared by threads; it is not for use across a fork.
     """
 
