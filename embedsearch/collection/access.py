@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from embedsearch.errors import LockedError, StorageError, StoreError
+from embedsearch.errors import InputError, LockedError, StorageError, StoreError
 from embedsearch.store.database import (
     DATABASE_NAME,
     has_database,
@@ -44,8 +44,11 @@ class Access:
     def open(cls, path: str | Path, *, read_only: bool, create: bool) -> Access:
         """Opens the collection in the folder `path`; makes it when it is new and `create` is set.
 
-        Raises NotFoundError, CorruptStoreError, NewerStoreError, StorageError, StoreError.
+        Raises NotFoundError, CorruptStoreError, NewerStoreError, StorageError, StoreError, and
+        InputError for what is no path.
         """
+        if "\0" in str(path):
+            raise InputError(f"the path {str(path)!r} has a null character, which no path has")
         folder = Path(path).expanduser()
         if folder.exists() and not folder.is_dir():
             raise StoreError(f"{folder} is a file; a collection is a folder")

@@ -83,10 +83,11 @@ class Collection:
             NotFoundError, CorruptStoreError, NewerStoreError, StorageError, StoreError: what is
                 there cannot be opened, and why.
             FingerprintError: the collection's vectors were made by another model than `model`.
-            InputError: the collection's documents are cut in another way than `chunking` says.
+            InputError: the collection's documents are cut in another way than `chunking` says, or
+                there is no such engine or path.
         """
-        access = Access.open(path, read_only=read_only, create=create)
         compute = Compute(engine=engine, device=device)
+        access = Access.open(path, read_only=read_only, create=create)
         collection = cls(access, model=model, compute=compute, chunking=chunking, index=index)
         try:
             with access.reading() as db:

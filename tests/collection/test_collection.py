@@ -90,6 +90,19 @@ def test_what_was_put_in_is_there_when_it_is_opened_again(tmp_path, encoder):
         assert collection.search("lynx") == before
 
 
+def test_an_unknown_engine_is_refused_at_once(tmp_path):
+    with pytest.raises(InputError, match="unknown engine 'foo': use auto, numpy"):
+        Collection.open(tmp_path / "c", engine="foo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_path(tmp_path):
+    for path in (f"{tmp_path}/a\0b", tmp_path / "a\0b"):
+        for options in ({}, {"create": False}, {"read_only": True}):
+            with pytest.raises(InputError, match=r"a\\x00b' has a null character"):
+                Collection.open(path, **options)
+
+
 def test_a_home_folder_is_understood(tmp_path, monkeypatch, encoder):
     monkeypatch.setenv("HOME", str(tmp_path))
     with Collection.open("~/c", model=encoder) as collection:
