@@ -81,7 +81,7 @@ class NewerStoreError(StoreError):
 
 
 class LockedError(StoreError, BlockingIOError):
-    """Another process is writing to the collection."""
+    """Another process, or another thread of this one, is writing to the collection."""
 
 
 class StorageError(StoreError, OSError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from embedsearch.answers.answer import EXTRACTIVE, NO_ANSWER, Answer, AnswerConfig, Citation, Usage
 from embedsearch.answers.extractive import Reader, Sentence, quotes
@@ -11,7 +11,7 @@ from embedsearch.answers.writing import Writing, write_answers
 from embedsearch.collection.access import Access
 from embedsearch.collection.models import EncoderSlot
 from embedsearch.collection.retrieval import SearchConfig
-from embedsearch.collection.searching import Searcher
+from embedsearch.collection.searching import Searcher, query_list
 from embedsearch.store import documents as store
 from embedsearch.store.filters import Where
 from embedsearch.timing import Stages
@@ -29,13 +29,13 @@ class Asker:
 
     def ask(
         self,
-        questions: Sequence[str],
+        questions: Iterable[str],
         config: AnswerConfig,
         where: Where | None,
         writing: Writing | None,
     ) -> list[Answer]:
         """The answer to each question: written, or without a language model quoted."""
-        stages = Stages()
+        stages, questions = Stages(), query_list(questions)
         search = SearchConfig(k=config.passages, mode=config.mode, by="chunk")
         found = self._searcher.search(questions, search, where, stages)
         if writing is not None:

@@ -84,9 +84,12 @@ Index = Annotated[
     ),
 ]
 
-_CONDITION = re.compile(r"(?P<key>[^=!<>~]+)(?P<operator>!=|<=|>=|=|<|>|~)(?P<value>.*)", re.DOTALL)
+_CONDITION = re.compile(
+    r"(?P<key>[^=!<>~]+)(?P<operator>!=|<=|>=|==?|<|>|~)(?P<value>.*)", re.DOTALL
+)
 _OPERATORS = {
     "=": "$eq",
+    "==": "$eq",
     "!=": "$ne",
     "~": "$glob",
     "<=": "$lte",
@@ -126,7 +129,8 @@ def parse_where(conditions: Sequence[str] | None) -> Where | None:
     """`["lang=en", "year>=2020"]` as the conditions that `Collection.search` takes.
 
     A value that reads as a JSON number, true, false or null is taken as such, and for equality
-    also as the string that was typed; ids and paths are strings always.
+    also as the string that was typed; ids and paths are strings always. Blanks around key and
+    value do not count, and `==` is `=`.
     """
     return [_condition(condition) for condition in conditions or ()] or None
 
@@ -135,7 +139,7 @@ def _condition(condition: str) -> dict[str, Any]:
     found = _CONDITION.fullmatch(condition)
     if found is None:
         raise InputError(f"--where takes KEY=VALUE, not {condition!r}; for instance lang=en")
-    key, typed = printable(found["key"].strip()), printable(found["value"])
+    key, typed = printable(found["key"].strip()), printable(found["value"].strip())
     operator = _OPERATORS[found["operator"]]
     if key in ("id", "path"):
         return {key: typed if operator == "$eq" else {operator: typed}}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from embedsearch.errors import LockedError, StorageError, StoreError
+from embedsearch.errors import InputError, LockedError, StorageError, StoreError
 from embedsearch.store.database import (
     DATABASE_NAME,
     has_database,
@@ -38,13 +38,17 @@ class Access:
         self.read_only = read_only
         self._db = db
         self._lock = threading.RLock()
+        self._closed = False
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool, create: bool) -> Access:
         """Opens the collection in the folder `path`; makes it when it is new and `create` is set.
 
-        Raises NotFoundError, CorruptStoreError, NewerStoreError, StorageError, StoreError.
+        Raises NotFoundError, CorruptStoreError, NewerStoreError, StorageError, StoreError, and
+        InputError for what is no path.
         """
+        if "\0" in str(path):
+            raise InputError(f"the path {str(path)!r} has a null character, which no path has")
         folder = Path(path).expanduser()
         if folder.exists() and not folder.is_dir():
             raise StoreError(f"{folder} is a file; a collection is a folder")
@@ -66,12 +70,14 @@ class Access:
     def close(self) -> None:
         """Lets go of the database. Calling it again does nothing."""
         with self._lock:
+            self._closed = True
             self._db.close()
 
     @contextmanager
     def reading(self) -> Iterator[Database]:
         """One consistent picture of the database for as long as the block lasts."""
         with self._lock, plain_errors(self.folder / DATABASE_NAME):
+            self._check_open()
             if self._db.conn.in_transaction:
                 yield self._db
                 return
@@ -83,7 +89,8 @@ class Access:
 
     @contextmanager
     def writing(self) -> Iterator[Database]:
-        """The database for writing; LockedError at once when another process has the lock."""
+        """The database for writing; LockedError at once when another has the lock."""
+        self._check_open()
         if self.read_only:
             raise StorageError(f"{self.folder} was opened read-only; open it again for writing")
         with plain_errors(self.folder / DATABASE_NAME), writer_lock(self.folder):
@@ -92,6 +99,10 @@ class Access:
                 yield db
             finally:
                 db.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the collection {self.folder} is closed; open it again")
 
 
 def _bring_up_to_date(db: Database, folder: Path) -> None:

@@ -33,7 +33,7 @@ class Collection:
     """Documents, their chunks and vectors in one folder. Open one with `embedsearch.open`.
 
     Searching takes no lock and sees what is committed. Writing takes the collection's one writer
-    lock for as long as the call lasts; LockedError at once when another process has it. One
+    lock for as long as the call lasts; LockedError at once when another has it. One
     instance may be shared by threads; it is not for use across a fork.
     """
 
@@ -83,10 +83,11 @@ class Collection:
             NotFoundError, CorruptStoreError, NewerStoreError, StorageError, StoreError: what is
                 there cannot be opened, and why.
             FingerprintError: the collection's vectors were made by another model than `model`.
-            InputError: the collection's documents are cut in another way than `chunking` says.
+            InputError: the collection's documents are cut in another way than `chunking` says, or
+                there is no such engine or path.
         """
-        access = Access.open(path, read_only=read_only, create=create)
         compute = Compute(engine=engine, device=device)
+        access = Access.open(path, read_only=read_only, create=create)
         collection = cls(access, model=model, compute=compute, chunking=chunking, index=index)
         try:
             with access.reading() as db:
@@ -219,7 +220,7 @@ class Collection:
 
     def search_batch(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         k: int = 10,
         *,
         mode: Mode = "hybrid",
@@ -269,7 +270,7 @@ class Collection:
 
     def ask_batch(
         self,
-        questions: Sequence[str],
+        questions: Iterable[str],
         *,
         generator: LanguageModel | None = None,
         where: Where | None = None,

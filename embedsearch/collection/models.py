@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
+from embedsearch.encoder.engine import check_engine
 from embedsearch.encoder.resolve import BUNDLED_NAMES, DEFAULT_MODEL
 from embedsearch.errors import FingerprintError
 from embedsearch.store.settings import Model, activate_model, active_model, register_model
@@ -23,6 +24,9 @@ class Compute:
 
     engine: EngineName = "auto"
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_engine(self.engine)
 
 
 def model_name(model: str | Path | Encoder) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,15 +40,13 @@ class Searcher:
 
     def search(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         config: SearchConfig,
         where: Where | None,
         stages: Stages | None = None,
     ) -> list[list[Hit]]:
         """The hits of each query, which are encoded together. `stages` takes the times."""
-        stages = stages or Stages()
-        for query in queries:
-            _check_query(query)
+        stages, queries = stages or Stages(), query_list(queries)
         with self._access.reading() as db:
             empty = store.is_empty(db)
         if empty or not queries:
@@ -131,6 +129,16 @@ class Searcher:
                     encoder.max_tokens,
                 )
         return encoder, encoder.encode_query(queries)
+
+
+def query_list(queries: Iterable[str]) -> list[str]:
+    """The queries, each of which can be looked for. They may come from a generator."""
+    if isinstance(queries, str) or not isinstance(queries, Iterable):
+        raise InputError(f"the queries are to be a list of strings, not {queries!r}")
+    queries = list(queries)
+    for query in queries:
+        _check_query(query)
+    return queries
 
 
 def _check_query(query: str) -> None:

@@ -80,14 +80,19 @@ class Choice:
     remark: str = ""
 
 
+def check_engine(engine: str) -> None:
+    """InputError for an unknown engine."""
+    if engine not in ENGINES:
+        raise InputError(f"unknown engine {engine!r}: use {', '.join(ENGINES)}")
+
+
 def choose_engine(folder: ModelFolder, engine: EngineName, device: str) -> Choice:
     """Which engines serve a model on a device; loads none of them, nor torch.
 
     Raises InputError for an unknown engine, ModelError where the engine asked for cannot take the
     model, DependencyError where it is not installed.
     """
-    if engine not in ENGINES:
-        raise InputError(f"unknown engine {engine!r}: use {', '.join(ENGINES)}")
+    check_engine(engine)
     if engine == "torch":
         return Choice(large="torch", small="torch")
     static = folder.modules[0].kind == "StaticEmbedding"

@@ -46,7 +46,11 @@ def _explain(error: sqlite3.Error, path: Path) -> EmbedSearchError:
             f"no space left on the disk of {path}; what was committed before is safe. "
             "Free some space and run the same command again"
         )
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StorageError(
+            f"{path} cannot be opened ({error}); check the permissions of the file and its folder"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StorageError(
             f"{path} cannot be opened for writing ({error}); check the folder's permissions, or "
             "open it read-only"

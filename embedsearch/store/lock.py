@@ -26,17 +26,26 @@ def writer_lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        owner = _owner(folder)
-        raise LockedError(
-            f"another process{f' (process {owner})' if owner else ''} is writing to {folder}; "
-            "wait until it is done, then run the command again. Searching works meanwhile"
-        ) from None
+        raise LockedError(_who(folder)) from None
     try:
         (folder / OWNER_NAME).write_text(str(os.getpid()))
         yield
     finally:
         (folder / OWNER_NAME).unlink(missing_ok=True)
         lock.release()
+
+
+def _who(folder: Path) -> str:
+    owner = _owner(folder)
+    if owner == str(os.getpid()):
+        return (
+            "another thread of this process, or another call in this thread, is writing to "
+            f"{folder}; write again when it is done. Searching works meanwhile"
+        )
+    return (
+        f"another process{f' (process {owner})' if owner else ''} is writing to {folder}; "
+        "wait until it is done, then run the command again. Searching works meanwhile"
+    )
 
 
 def _owner(folder: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,8 +62,23 @@ def test_open_makes_a_folder_and_closing_twice_is_fine(tmp_path, encoder):
     assert (collection.folder / DATABASE_NAME).is_file()
     collection.close()
     collection.close()
-    with pytest.raises(StoreError):
-        len(collection)
+
+
+def test_a_closed_collection_neither_reads_nor_writes(tmp_path, encoder):
+    with Collection.open(tmp_path / "c", model=encoder) as collection:
+        collection.upsert([doc("a")])
+    for use in (
+        lambda: len(collection),
+        lambda: collection.search("lynx"),
+        lambda: collection.upsert([doc("b")]),
+        lambda: collection.delete(["a"]),
+        lambda: collection.sync([write(tmp_path / "b.txt", "emu")]),
+        collection.vacuum,
+    ):
+        with pytest.raises(StoreError, match=r"is closed; open it again$"):
+            use()
+    with Collection.open(tmp_path / "c", model=encoder) as collection:
+        assert [document.id for document in collection] == ["a"]
 
 
 def test_what_was_put_in_is_there_when_it_is_opened_again(tmp_path, encoder):
@@ -74,6 +88,19 @@ def test_what_was_put_in_is_there_when_it_is_opened_again(tmp_path, encoder):
     with Collection.open(str(tmp_path / "c"), model=encoder) as collection:
         assert collection.get("a") == doc("a", "lynx", metadata={"k": [1, "ü"]}, title="T")
         assert collection.search("lynx") == before
+
+
+def test_an_unknown_engine_is_refused_at_once(tmp_path):
+    with pytest.raises(InputError, match="unknown engine 'foo': use auto, numpy"):
+        Collection.open(tmp_path / "c", engine="foo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_path(tmp_path):
+    for path in (f"{tmp_path}/a\0b", tmp_path / "a\0b"):
+        for options in ({}, {"create": False}, {"read_only": True}):
+            with pytest.raises(InputError, match=r"a\\x00b' has a null character"):
+                Collection.open(path, **options)
 
 
 def test_a_home_folder_is_understood(tmp_path, monkeypatch, encoder):
@@ -395,6 +422,24 @@ def test_vacuum_erases_what_was_deleted(collection):
     assert collection.vacuum() == 0 or collection.vacuum() < 50_000
 
 
+def test_queries_and_questions_may_come_from_a_generator(collection):
+    collection.upsert([doc("a", "The lynx is a cat."), doc("b", "The wolf is a dog.")])
+    queries = ["lynx", "wolf"]
+    found = collection.search_batch(query for query in queries)
+    assert found == collection.search_batch(queries)
+    assert len(found) == 2
+    answers = collection.ask_batch(query for query in queries)
+    assert [answer.text for answer in answers] == [collection.ask(q).text for q in queries]
+    assert collection.search_batch(iter([])) == collection.ask_batch(iter([])) == []
+
+
+@pytest.mark.parametrize("queries", ["lynx", None, 3])
+def test_queries_that_are_no_list(collection, queries):
+    for method in (collection.search_batch, collection.ask_batch):
+        with pytest.raises(InputError, match=f"a list of strings, not {queries!r}"):
+            method(queries)
+
+
 # The lock, threads, reading only
 
 
@@ -410,8 +455,10 @@ def test_a_second_writer_is_told_at_once(tmp_path, collection):
         writing = pool.submit(collection.upsert, documents())
         assert entered.wait(20)
         try:
-            with pytest.raises(LockedError, match=f"process {os.getpid()}.*is writing"):
+            with pytest.raises(LockedError, match="another thread of this process"):
                 other.delete(["a"])
+            with pytest.raises(LockedError, match="another thread of this process"):
+                collection.delete(["a"])
             assert len(other) == 0  # reading goes on
         finally:
             leave.set()

@@ -433,7 +433,7 @@ def test_the_reason_is_told_where_a_matrix_does_not_fit(tmp_path):
 def test_two_writers_at_once(recommender, tmp_path, monkeypatch):
     with writer_lock(tmp_path), monkeypatch.context() as patch:
         patch.setattr("embedsearch.songs.folder._PATIENCE_S", 0.0)
-        with pytest.raises(LockedError, match="another process"):
+        with pytest.raises(LockedError, match="another thread of this process"):
             recommender.save(tmp_path)
     config = replace(SMALL, epochs=1)
     found = {

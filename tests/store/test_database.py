@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 import pytest
@@ -11,6 +12,7 @@ from embedsearch.errors import (
     LockedError,
     NewerStoreError,
     NotFoundError,
+    StorageError,
     StoreError,
 )
 from embedsearch.store.database import (
@@ -124,6 +126,27 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path):
     with pytest.raises(CorruptStoreError, match="another program"):
         open_database(tmp_path, read_only=False)
     assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_database_without_the_right_to_read(tmp_path, read_only):
+    make_database(tmp_path).close()
+    path = tmp_path / DATABASE_NAME
+    path.chmod(0)
+    with pytest.raises(StorageError, match=r"cannot be opened .*permissions of the file"):
+        open_database(tmp_path, read_only=read_only)
+    path.chmod(0o600)
+    open_database(tmp_path, read_only=read_only).close()
+
+
+def test_what_cannot_be_opened_is_not_said_to_be_read_only(tmp_path):
+    path = tmp_path / DATABASE_NAME
+    told = (
+        r"cannot be opened \(unable to open.*\); check the permissions of the file and its folder$"
+    )
+    with pytest.raises(StorageError, match=told), plain_errors(path):
+        sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
 
 
 def test_sqlite_errors_become_ours(tmp_path):
