@@ -58,6 +58,7 @@ CONFIG, CATALOGUE, VECTORS = "config.json", "catalogue.json", "vectors"
 PLAYLISTS, TEXT_MAP = "playlists.safetensors", "text_map.safetensors"
 TUNING = "tuning.json"
 FORMAT = 1
+_STAMPED = ("vectors", "playlists", "catalogue")
 _MAX_BYTES = 4 << 30
 _PATIENCE_S = 10.0
 """How long a saving waits for another one of the same folder; one takes a second at most."""
@@ -162,25 +163,24 @@ def load_recommender(folder: Path, encoder: Encoder | None) -> SongRecommender:
             raise ValueError(f"format {settings['format']!r} is of another version")
         config = SongConfig(**settings["songs"])
         digest, mapped = str(settings["keys"]), settings["text_map"]
-        stamps = {str(name): str(stamp) for name, stamp in settings.get("stamps", {}).items()}
-        text_map = _read_map(folder, config, mapped, stamps.get("text_map", "")) if mapped else None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        stamps = {name: str(settings["stamps"][name]) for name in _STAMPED}
+        text_map = _read_map(folder, config, mapped, settings["stamps"]) if mapped else None
+    except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, IndexFileError):
             raise
         raise IndexFileError(f"{path} is damaged or no recommender's: {error}") from None
-    vectors = load_folder(folder / VECTORS, stamps.get("vectors"))
+    vectors = load_folder(folder / VECTORS, stamps["vectors"])
     if keys_digest(vectors.keys) != digest or vectors.output is None:
         raise _stranger(folder / VECTORS)
-    together = _read_playlists(
-        folder / PLAYLISTS, len(vectors), digest, stamps.get("playlists", "")
-    )
-    catalogue = Catalogue(_songs(folder / CATALOGUE, stamps.get("catalogue")))
+    together = _read_playlists(folder / PLAYLISTS, len(vectors), digest, stamps["playlists"])
+    catalogue = Catalogue(_songs(folder / CATALOGUE, stamps["catalogue"]))
     return SongRecommender(config, vectors, together, catalogue, text_map, encoder)
 
 
-def _read_map(folder: Path, config: SongConfig, settings: dict[str, Any], stamp: str) -> TextMap:
+def _read_map(folder: Path, config: SongConfig, settings: dict[str, Any], stamps: Any) -> TextMap:
     shape = (int(settings["rows"]), 2 * config.vector_size)
     fingerprint = str(settings["fingerprint"])
+    stamp = str(stamps["text_map"])
     weights = read_matrix(folder / TEXT_MAP, "weights", shape, fingerprint, stamp)
     return TextMap(weights=weights, encoder=str(settings["encoder"]), fingerprint=fingerprint)
 
@@ -193,7 +193,7 @@ def _read_playlists(path: Path, count: int, digest: str, stamp: str) -> Cooccurr
             pass
         with safe_open(path, "np") as file:
             marks = file.metadata() or {}
-            if (marks.get("keys"), marks.get("stamp", "")) != (digest, stamp):
+            if (marks.get("keys"), marks.get("stamp")) != (digest, stamp):
                 raise _stranger(path)
             songs, ends = file.get_tensor("songs"), file.get_tensor("ends")
     except FileNotFoundError:
@@ -209,10 +209,10 @@ def _read_playlists(path: Path, count: int, digest: str, stamp: str) -> Cooccurr
     return Cooccurrence(songs, ends, count)
 
 
-def _songs(path: Path, stamp: str | None) -> list[Song]:
+def _songs(path: Path, stamp: str) -> list[Song]:
     text = _read(path)
     entries = _parse(path, text)
-    if stamp is not None and checksum([text]) != stamp:
+    if checksum([text]) != stamp:
         raise _stranger(path)
     try:
         return [Song(**{**entry, "tags": tuple(entry["tags"])}) for entry in entries]

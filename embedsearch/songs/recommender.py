@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedsearch.errors import InputError
+from embedsearch.errors import InputError, NotFoundError
 from embedsearch.songs.artists import Artists
 from embedsearch.songs.catalogue import Catalogue, Song, identity_of
 from embedsearch.songs.coldstart import TextMap
@@ -23,6 +23,7 @@ from embedsearch.songs.space import SongSpace
 from embedsearch.songs.vectors import SongVectors
 from embedsearch.types import SILENT, Encoder, Progress
 from embedsearch.word2vec import KeyedVectors, train_word2vec
+from embedsearch.word2vec.spelling import nearest_spellings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -131,9 +132,14 @@ class SongRecommender:
             raise InputError(f"a song is an id or a title, a text, not {typed!r}")
         if typed in self.vectors:
             return self.catalogue.get_song(typed)
-        if typed not in self.catalogue and not self.catalogue.find(typed, 1):
-            self.vectors.index_of(typed)  # says what is near
-        return self.catalogue.resolve(typed, self._standing)
+        try:
+            return self.catalogue.resolve(typed, self._standing)
+        except NotFoundError as error:
+            titled = self.catalogue.find(typed, 1)
+            near = () if titled else nearest_spellings(typed, self.vectors.keys)
+            if not near:
+                raise
+            raise NotFoundError(f"{error}; near it: {', '.join(near)}") from None
 
     def _standing(self, song: Song) -> int:
         """Higher for songs in more playlists: the vectors have the most frequent song first."""

@@ -78,7 +78,7 @@ def load_folder(folder: Path, expected: str | None = None) -> KeyedVectors:
     """See `KeyedVectors.load`. `expected` is the stamp that the files must have, None for any."""
     settings = _read_settings(folder)
     try:
-        keys, stamp = settings["keys"], settings.get("stamp", "")  # older folders have none
+        keys, stamp = settings["keys"], settings["stamp"]
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise TypeError("keys are not strings")
         counts = settings["counts"]
@@ -148,7 +148,7 @@ def read_matrix(
                 raise ValueError(f"a header of {length} bytes")
             header = json.loads(file.read(length))
         entry, marks = header[name], header["__metadata__"]
-        found = (marks["keys"], marks.get("stamp", ""))
+        found = (marks["keys"], marks["stamp"])
         if entry["dtype"] != "F32" or tuple(entry["shape"]) != shape:
             raise ValueError(f"it holds {entry['dtype']} {entry['shape']}, not F32 {list(shape)}")
         begin = 8 + length + int(entry["data_offsets"][0])

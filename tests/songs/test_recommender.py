@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 import embedsearch
 from embedsearch.errors import (
@@ -29,7 +28,6 @@ from embedsearch.errors import (
 from embedsearch.songs import Song, SongRecommender
 from embedsearch.songs.ranking import unit
 from embedsearch.store.lock import writer_lock
-from embedsearch.word2vec.folder import keys_digest, write_matrix
 from tests.fake_encoder import FakeEncoder
 from tests.songs.playlists import MOODS, SMALL, mood_of, playlists, song_id, songs
 
@@ -473,27 +471,6 @@ def test_a_file_that_may_not_be_read_is_no_damaged_one(recommender, tmp_path, mo
         SongRecommender.load(tmp_path)
 
 
-def test_folders_without_stamps_are_read(recommender, tmp_path):
-    """As they were made before there were stamps."""
-    recommender.save(tmp_path)
-    vectors = recommender.vectors
-    keys = keys_digest(vectors.keys)
-    for name in ("config.json", "vectors/vectors.json"):
-        settings = json.loads((tmp_path / name).read_text())
-        settings.pop("stamps" if name == "config.json" else "stamp")
-        (tmp_path / name).write_text(json.dumps(settings))
-    for name, matrix in (("vectors", vectors.vectors), ("output", vectors.output)):
-        write_matrix(tmp_path / "vectors" / f"{name}.safetensors", name, matrix, keys)
-    text_map = recommender.text_map
-    write_matrix(
-        tmp_path / "text_map.safetensors", "weights", text_map.weights, text_map.fingerprint
-    )
-    arrays = {"songs": recommender.playlists.songs, "ends": recommender.playlists.ends}
-    save_file(arrays, tmp_path / "playlists.safetensors", {"keys": keys})
-    loaded = SongRecommender.load(tmp_path, encoder=FakeEncoder(dim=64))
-    assert loaded.recommend(["rock-1", "new"]) == recommender.recommend(["rock-1", "new"])
-
-
 def test_files_of_two_recommenders_are_not_mixed(recommender, tmp_path):
     recommender.save(tmp_path / "one")
     SongRecommender.fit([["a", "b"], ["b", "c"]], SMALL).save(tmp_path / "two")
@@ -506,3 +483,11 @@ def test_files_of_two_recommenders_are_not_mixed(recommender, tmp_path):
         target.write_bytes(whole)
     settings = json.loads((tmp_path / "two" / "config.json").read_text())
     assert settings["text_map"] is None
+
+
+def test_titles_of_signs_alone_are_found():
+    songs = [Song(id="1", title="☆", artist="B"), Song(id="2", title="Garden", artist="B")]
+    made = SongRecommender.fit([["1", "2", "3"]] * 2, SMALL, songs=songs)
+    assert made.find("☆").id == "1"
+    with pytest.raises(NotFoundError, match=r"no song is called anything like '♥'$"):
+        made.find("♥")
