@@ -122,9 +122,7 @@ def _exists(field: str, wanted: Any) -> tuple[str, list[Any]]:
     if not isinstance(wanted, bool):
         raise InputError(f"{field!r}: $exists takes True or False, not {wanted!r}")
     paths = [] if field in _COLUMNS else _json_paths(field)
-    found = (
-        [f"{_COLUMNS[field]}"] if field in _COLUMNS else ["json_type(d.metadata, ?)"] * len(paths)
-    )
+    found = [_COLUMNS[field]] if field in _COLUMNS else ["json_type(d.metadata, ?)"] * len(paths)
     there = " OR ".join(f"{each} IS NOT NULL" for each in found)
     return f"({'' if wanted else 'NOT '}({there}))", paths
 
