@@ -106,7 +106,9 @@ class Cooccurrence:
         first = np.repeat(self.ends[near] - ends, sizes)
         members = self.songs[first + np.arange(len(first))]
         total = np.bincount(members, np.repeat(likeness[near], sizes), self.count)
-        rows = np.flatnonzero(total)
+        there = np.zeros(self.count, bool)
+        there[members] = True
+        rows = np.flatnonzero(there)
         popularity = self.frequencies[rows] ** -config.popularity_exponent
         return rows, (total[rows] * popularity).astype(np.float32)
 

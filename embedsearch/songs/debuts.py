@@ -51,6 +51,8 @@ class Debuts:
             rows: the candidates.
             shared: their scores by shared playlists, of which what is expected is made up.
         """
+        if len(seeds) == 1:  # no other agrees with it
+            return np.ones(len(rows), np.float32)
         count, own = len(seeds), self.spans[list(seeds)]
         sums = np.bincount(self.spans[rows], shared, SPANS)
         likely = sums * ((1 - OF_ALL) / max(float(sums.sum()), 1e-30)) + self._plays

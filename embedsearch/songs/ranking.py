@@ -170,21 +170,25 @@ class Ranker:
         count = max(config.candidates, 2 * least)
         shared = np.zeros(len(self.vectors), np.float32)
         regression: Regression | None = None
-        rows = np.array(also, np.int64)
+        unwanted = list(barred)
+        chosen = np.zeros(len(self.vectors), bool)
+        chosen[list(also)] = True
         if seeds:
             likeness = self.playlists.likeness(seeds, weights, config)
             found, scores = self.playlists.scores(likeness, config)
             shared[found] = scores
-            scores[np.isin(found, barred)] = 0
-            rows = np.concatenate((rows, top(found, scores, count)[0]))
+            free = np.ones(len(shared), bool)
+            free[unwanted] = False
+            chosen[top(found, scores * free[found], count)[0]] = True
             regression = self.regression(likeness)
         unheard = query.unheard
-        if len(unheard) or len(rows) < max(_ENOUGH, 2 * least):
+        if len(unheard) or np.count_nonzero(chosen) < max(_ENOUGH, 2 * least):
             sought = unheard if len(unheard) else known
             mean = query.weights[sought] @ unit(query.inputs[sought])
             near, _ = self.vectors.nearest(mean, count + len(barred))
-            rows = np.concatenate((rows, near[near >= 0]))
-        rows = np.setdiff1d(rows, np.array(barred, np.int64))
+            chosen[near[near >= 0]] = True
+        chosen[unwanted] = False
+        rows = np.flatnonzero(chosen)
         regressed = np.zeros(len(rows), np.float32)
         if regression is not None:
             regressed = regression.scores(seeds, weights, rows)
