@@ -268,8 +268,8 @@ def _because(recommender: SongRecommender, reason: Explanation) -> str:
     seeds += f", the text {reason.text:.0%}" if reason.text else ""
     if not reason.playlists:
         return f"from {seeds}; no playlist has them together"
-    numbers = ", ".join(str(each.number) for each in reason.playlists)
-    return f"from {seeds}; together in playlists {numbers}"
+    names = ", ".join(plain(each.name) for each in reason.playlists)
+    return f"from {seeds}; together in playlists {names}"
 
 
 def _print_evaluation(found: SongsEvaluation, k: int) -> None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedPlaylist:
-    """A playlist learned from, by its number from 1, that has the song and these seeds."""
+    """A playlist learned from, by its name, that has the song and these seeds."""
 
-    number: int
+    name: str
     seeds: tuple[str, ...]
 
 
@@ -58,10 +58,11 @@ def explain(
     song: str,
     playlists: int,
     vectors: KeyedVectors,
+    names: Sequence[str],
     barred: Sequence[int],
 ) -> Explanation:
-    """See `SongRecommender.explain`; `seeds` are the first of the query, a text may follow. Raises
-    NotFoundError for a song in no playlist."""
+    """See `SongRecommender.explain`; `seeds` are the first of the query, a text may follow; `names`
+    are those of the playlists. Raises NotFoundError for a song in no playlist."""
     row = vectors.index_of(song)
     found = ranker.score(query, barred, also=(row,))
     at = int(np.searchsorted(found.rows, row))
@@ -91,7 +92,7 @@ def explain(
         standing=standing,
         debut=debut,
         playlists=tuple(
-            SharedPlaylist(number=number + 1, seeds=_members(ranker, query, seeds, number))
+            SharedPlaylist(name=names[number], seeds=_members(ranker, query, seeds, number))
             for number in numbers[:playlists]
         ),
     )

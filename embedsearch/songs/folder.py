@@ -4,6 +4,7 @@ config.json              the settings, and which encoder the map belongs to
 catalogue.json           what is known of songs
 vectors/                 see `word2vec/folder.py`
 playlists.safetensors    the playlists learned from, as rows of the vectors
+playlists.json           what each of them is called
 text_map.safetensors     the map from texts, where there is one
 tuning.json              what was tried, where settings were looked for
 
@@ -55,10 +56,11 @@ if TYPE_CHECKING:
     from embedsearch.word2vec.folder import Write
 
 CONFIG, CATALOGUE, VECTORS = "config.json", "catalogue.json", "vectors"
-PLAYLISTS, TEXT_MAP = "playlists.safetensors", "text_map.safetensors"
+PLAYLISTS, NAMES = "playlists.safetensors", "playlists.json"
+TEXT_MAP = "text_map.safetensors"
 TUNING = "tuning.json"
 FORMAT = 1
-_STAMPED = ("vectors", "playlists", "catalogue")
+_STAMPED = ("vectors", "playlists", "names", "catalogue")
 _MAX_BYTES = 4 << 30
 _PATIENCE_S = 10.0
 """How long a saving waits for another one of the same folder; one takes a second at most."""
@@ -104,9 +106,16 @@ def _files(
     digest = keys_digest(found.vectors.keys)
     playlists = save(arrays, {"keys": digest, "stamp": stamp})
     catalogue = _json([asdict(song) for song in found.catalogue.values()])
+    names = _json(list(found.playlist_names))
     files[folder / PLAYLISTS] = block_writer([playlists])
+    files[folder / NAMES] = block_writer([names])
     files[folder / CATALOGUE] = block_writer([catalogue])
-    stamps = {"vectors": vectors, "playlists": stamp, "catalogue": checksum([catalogue])}
+    stamps = {
+        "vectors": vectors,
+        "playlists": stamp,
+        "names": checksum([names]),
+        "catalogue": checksum([catalogue]),
+    }
     settings = {
         "format": FORMAT,
         "songs": asdict(found.config),
@@ -173,8 +182,9 @@ def load_recommender(folder: Path, encoder: Encoder | None) -> SongRecommender:
     if keys_digest(vectors.keys) != digest or vectors.output is None:
         raise _stranger(folder / VECTORS)
     together = _read_playlists(folder / PLAYLISTS, len(vectors), digest, stamps["playlists"])
+    names = _stamped(folder / NAMES, stamps["names"])
     catalogue = Catalogue(_songs(folder / CATALOGUE, stamps["catalogue"]))
-    return SongRecommender(config, vectors, together, catalogue, text_map, encoder)
+    return SongRecommender(config, vectors, together, names, catalogue, text_map, encoder)
 
 
 def _read_map(folder: Path, config: SongConfig, settings: dict[str, Any], stamps: Any) -> TextMap:
@@ -209,11 +219,16 @@ def _read_playlists(path: Path, count: int, digest: str, stamp: str) -> Cooccurr
     return Cooccurrence(songs, ends, count)
 
 
-def _songs(path: Path, stamp: str) -> list[Song]:
+def _stamped(path: Path, stamp: str) -> Any:
     text = _read(path)
-    entries = _parse(path, text)
+    found = _parse(path, text)
     if checksum([text]) != stamp:
         raise _stranger(path)
+    return found
+
+
+def _songs(path: Path, stamp: str) -> list[Song]:
+    entries = _stamped(path, stamp)
     try:
         return [Song(**{**entry, "tags": tuple(entry["tags"])}) for entry in entries]
     except (KeyError, TypeError) as error:

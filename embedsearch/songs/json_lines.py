@@ -13,6 +13,7 @@ from embedsearch.songs.sessions import Event, Events, describe, known_columns, s
 from embedsearch.text.readers.content import loads
 
 _LISTS = ("songs", "items", "tracks")
+_NAMES = ("name", "playlist", "id")
 _KINDS = ("a row of a session", "a playlist")
 
 
@@ -22,7 +23,8 @@ def read_json_lines(reader: TextLines) -> Playlists:
     A file has one or the other: lists come in the order of the file, sessions in that of time, so
     there is none for both. Raises InputError with file and line.
     """
-    events, lists, songs = Events(), list[list[str]](), dict[str, Song]()
+    events, songs = Events(), dict[str, Song]()
+    lists, names = list[list[str]](), list[str]()
     first: tuple[int, bool] | None = None
     for number, line in reader:
         if not line.strip():
@@ -43,11 +45,12 @@ def read_json_lines(reader: TextLines) -> Playlists:
                 )
             if items is not None:
                 lists.append([_item(item, songs) for item in items])
+                names.append(_name(record) or str(number))
             elif columns is not None:
                 _add_row({kind: record[name] for kind, name in columns.items()}, events)
         except InputError as error:
             raise reader.fail(number, str(error)) from None
-    return collect(lists, songs) if lists else events.playlists()
+    return collect(lists, songs, names) if lists else events.playlists()
 
 
 def _parse(line: str) -> Any:
@@ -63,6 +66,13 @@ def _listed(record: Any) -> list[Any] | None:
         found = (record[name] for name in _LISTS if isinstance(record.get(name), list))
         return next(found, None)
     return record if isinstance(record, list) else None
+
+
+def _name(record: Any) -> str:
+    """What an object calls its playlist; nothing else is read of it, so what is odd is no error."""
+    given = [record.get(name) for name in _NAMES] if isinstance(record, dict) else []
+    found = (str(name) for name in given if isinstance(name, str | int) and str(name).strip())
+    return next(found, "")
 
 
 def _columns(record: Any) -> dict[str, str] | None:

@@ -14,11 +14,13 @@ from embedsearch.songs.catalogue import Song
 class Playlists:
     """Playlists in the order of the file or of time, each the ids of its songs, each song once.
 
+    `names` are by what they can be found again, one for each: a session, a line, a number from 1.
     `skipped` counts what was passed over by its reason; `songs` are those of which the file tells
     more than the id.
     """
 
     lists: tuple[tuple[str, ...], ...]
+    names: tuple[str, ...]
     skipped: dict[str, int] = field(default_factory=dict)
     songs: dict[str, Song] = field(default_factory=dict)
 
@@ -29,13 +31,19 @@ class Playlists:
         return len(self.lists)
 
 
-def collect(sequences: Iterable[Sequence[str]], songs: dict[str, Song] | None = None) -> Playlists:
+def collect(
+    sequences: Iterable[Sequence[str]],
+    songs: dict[str, Song] | None = None,
+    names: Sequence[str] | None = None,
+) -> Playlists:
     """Playlists without those that teach nothing, which are counted.
+
+    `names` are those of the sequences, their numbers from 1 if there are none.
 
     Passed over are empty playlists and those of one song; a song that comes again is taken where it
     came first. Raises InputError for anything that is no sequence of strings.
     """
-    lists: list[tuple[str, ...]] = []
+    lists, kept = list[tuple[str, ...]](), list[str]()
     skipped: Counter[str] = Counter()
     for number, sequence in enumerate(sequences, 1):
         if isinstance(sequence, str | bytes):
@@ -51,4 +59,7 @@ def collect(sequences: Iterable[Sequence[str]], songs: dict[str, Song] | None = 
             continue
         skipped["repeated songs"] += len(sequence) - len(unique)
         lists.append(unique)
-    return Playlists(lists=tuple(lists), skipped=dict(+skipped), songs=songs or {})
+        kept.append(str(number) if names is None else names[number - 1])
+    return Playlists(
+        lists=tuple(lists), names=tuple(kept), skipped=dict(+skipped), songs=songs or {}
+    )

@@ -30,7 +30,8 @@ def read_playlists(path: str | Path, *, progress: Progress = SILENT) -> Playlist
     - JSON lines: a list of ids, an object with such a list as `songs`, `items` or `tracks`, or an
       object for each row of such a table; one file has playlists or rows, not both.
 
-    What is merely dirty is passed over, counted in `skipped` and told in a remark.
+    A playlist is called by its session, by `name`, `playlist` or `id` of its object, else by its
+    line. What is merely dirty is passed over, counted in `skipped` and told in a remark.
 
     Raises NotFoundError, InputError with file and line.
     """
@@ -65,15 +66,16 @@ def _read_cornell(reader: TextLines, progress: Progress) -> Playlists:
             f"{len(counts):,} numbers of plays for the {len(ids):,} ids of line 1: a playlist file "
             "begins with two lines, the ids of all songs and how often each is played",
         )
-    lists, plays = [], Counter[int]()
+    lists, lines_of, plays = list[list[str]](), list[str](), Counter[int]()
     for number, line in lines:
         songs = [_song_number(reader, number, word, len(ids)) for word in line.split()]
         plays.update(songs)
         lists.append([str(song) for song in songs])
+        lines_of.append(str(number))
     if lists and not lists[-1]:
         lists.pop()
     _compare_plays(reader, counts, plays, progress)
-    return collect(lists)
+    return collect(lists, names=lines_of)
 
 
 def _song_number(reader: TextLines, number: int, word: str, songs: int) -> int:

@@ -52,6 +52,7 @@ class SongRecommender:
         config: the settings.
         vectors: the song vectors, the most frequent song first.
         playlists: those learned from, as rows of `vectors`.
+        playlist_names: what each of them is called, see `Playlists`.
         catalogue: what is known of songs, of ones without a vector too.
     """
 
@@ -60,12 +61,13 @@ class SongRecommender:
         config: SongConfig,
         vectors: KeyedVectors,
         playlists: Cooccurrence,
+        playlist_names: Sequence[str],
         catalogue: Catalogue,
         text_map: TextMap | None = None,
         encoder: Encoder | None = None,
     ) -> None:
-        self.config, self.vectors, self.playlists = config, vectors, playlists
-        self.catalogue = catalogue
+        self.config, self.vectors, self.catalogue = config, vectors, catalogue
+        self.playlists, self.playlist_names = playlists, playlist_names
         self._space = SongSpace(vectors, catalogue, text_map, encoder)
 
     @classmethod
@@ -98,8 +100,10 @@ class SongRecommender:
         vectors = train_word2vec(given.lists, config.word2vec(), progress=progress)
         places = vectors.key_to_index
         lists = [[places[song] for song in each if song in places] for each in given.lists]
-        together = Cooccurrence.of([each for each in lists if len(each) > 1], len(vectors))
-        found = cls(config, vectors, together, catalogue)
+        kept = [at for at, each in enumerate(lists) if len(each) > 1]
+        together = Cooccurrence.of([lists[at] for at in kept], len(vectors))
+        names = [given.names[at] for at in kept]
+        found = cls(config, vectors, together, names, catalogue)
         if encoder is not None:
             found._space.learn_map(encoder, progress)
         return found
@@ -210,6 +214,7 @@ class SongRecommender:
             self.find(song).id,
             playlists,
             self.vectors,
+            self.playlist_names,
             self._rows([*known, *self._find_all("exclude", exclude)]),
         )
 

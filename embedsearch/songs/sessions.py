@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from embedsearch.songs.catalogue import Song
@@ -158,10 +159,8 @@ class Events:
             [item for _, item in sorted(sessions[name], key=lambda event: event[0])]
             for name in ordered
         ]
-        found = collect(lists, self._songs)
-        return Playlists(
-            lists=found.lists, skipped=dict(skipped + Counter(found.skipped)), songs=found.songs
-        )
+        found = collect(lists, self._songs, ordered)
+        return replace(found, skipped=dict(skipped + Counter(found.skipped)))
 
 
 def _comparable(times: Sequence[str]) -> Sequence[float | str | None]:

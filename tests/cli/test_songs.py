@@ -57,6 +57,10 @@ def test_recommend(trained, cli):
     assert outcome.out.count("from rock tune 2 — The rock players 100%; together in playlists") == 2
     outcome = cli("recommend", "--model", "my-songs", "rock-1", "-k", 1, "--why", "--json")
     assert outcome.json[0]["why"]["seeds"] == [["rock-1", 1.0]]
+    lines = Path("train.jsonl").read_text().splitlines()
+    for shared in outcome.json[0]["why"]["playlists"]:
+        inside = json.loads(lines[int(shared["name"]) - 1])
+        assert {"rock-1", outcome.json[0]["id"]} <= set(inside)
     outcome = cli("recommend", "--model", "my-songs", "new", "--diversity", 0.2, "--json")
     assert outcome.json[0]["artist"] == "The piano players"
     outcome = cli("recommend", "--model", "my-songs", "--text", "soft piano", "--json")

@@ -100,6 +100,27 @@ def test_every_playlist_is_kept_or_counted(lists):
     assert list(found) == [each for each in kept if len(each) > 1]
     small = found.skipped.get("empty playlists", 0) + found.skipped.get("playlists of one song", 0)
     assert len(found) + small == len(lists)
+    assert [kept[int(name) - 1] for name in found.names] == list(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "names"),
+    [
+        ("a.txt", "a b c\n1 2 1\n0 1\n\n1 2\n", ("3", "5")),
+        ("a.csv", "playlist,song\nroad trip,1\nsolo,3\nroad trip,2\n", ("road trip",)),
+        ("a.csv", "session,item,time\n7,1,20\n7,2,21\n8,1,10\n8,3,11\n", ("8", "7")),
+        ("a.jsonl", '[1, 2]\n\n[3]\n["4", "5"]\n', ("1", "4")),
+        (
+            "a.jsonl",
+            '{"name": "rain", "id": 3, "songs": [1, 2]}\n{"id": 4, "songs": [1, 3]}\n'
+            '{"name": " ", "tracks": [1, 2]}\n{"name": ["x"], "items": [2, 1]}\n',
+            ("rain", "4", "3", "4"),
+        ),
+        ("a.jsonl", '{"session": 9, "item": 1}\n{"session": 9, "item": 2}\n', ("9",)),
+    ],
+)
+def test_playlists_are_called_as_the_file_calls_them(tmp_path, name, text, names):
+    assert read_playlists(write(tmp_path / name, text)).names == names
 
 
 @pytest.mark.parametrize("wrong", [["ab"], [["a", 1]], [["a", ""]], [[None]]])

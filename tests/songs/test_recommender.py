@@ -26,6 +26,7 @@ from embedsearch.errors import (
     StorageError,
 )
 from embedsearch.songs import Song, SongRecommender
+from embedsearch.songs.playlists import collect
 from embedsearch.songs.ranking import unit
 from embedsearch.store.lock import writer_lock
 from tests.fake_encoder import FakeEncoder
@@ -114,7 +115,7 @@ def test_explanations_name_seeds_and_playlists(recommender):
     assert reason.debut > 0
     assert len(reason.playlists) == 3
     for each in reason.playlists:
-        inside = lists[each.number - 1]
+        inside = lists[int(each.name) - 1]
         assert best.id in inside
         assert set(each.seeds) == set(seeds) & set(inside) != set()
     with pytest.raises(InputError, match="no seeds"):
@@ -201,6 +202,7 @@ def test_an_artist_alone_places_a_song(without_texts):
         SMALL,
         without_texts.vectors,
         without_texts.playlists,
+        without_texts.playlist_names,
         SongRecommender.fit(playlists(), SMALL, songs=[*songs(), *UNSEEN]).catalogue,
     )
     assert mood_of(described.similar("new", k=1)[0].id) == "piano"
@@ -297,7 +299,14 @@ def test_damaged_folders(recommender, tmp_path, name, damage):
 
 
 @pytest.mark.parametrize(
-    "name", ["config.json", "catalogue.json", "playlists.safetensors", "text_map.safetensors"]
+    "name",
+    [
+        "config.json",
+        "catalogue.json",
+        "playlists.json",
+        "playlists.safetensors",
+        "text_map.safetensors",
+    ],
 )
 def test_missing_files(recommender, tmp_path, name):
     recommender.save(tmp_path)
@@ -311,11 +320,12 @@ def _content(folder):
 
 
 def test_no_file_of_another_saving_is_taken(tmp_path):
-    """Two trainings on the same playlists, and with other titles, have the same songs."""
+    """Two trainings on playlists of the same songs, with other titles and names."""
     for name, seed in (("one", 1), ("two", 2)):
         titled = [replace(song, title=f"{song.title} {seed}") for song in songs()]
+        lists = playlists(seed=seed)
         found = SongRecommender.fit(
-            playlists(seed=seed),
+            collect(lists, names=[f"{seed}-{number}" for number in range(len(lists))]),
             replace(SMALL, seed=seed, epochs=1),
             songs=titled,
             encoder=FakeEncoder(dim=64),
@@ -324,7 +334,7 @@ def test_no_file_of_another_saving_is_taken(tmp_path):
         found.save(tmp_path / name)
     one, two = _content(tmp_path / "one"), _content(tmp_path / "two")
     names = [name for name in one if name != "writer.lock"]
-    assert len(names) == 7
+    assert len(names) == 8
     for name in names:
         assert one[name] != two[name]
         (tmp_path / "one" / name).write_bytes(two[name])
@@ -455,7 +465,14 @@ def test_all_files_have_the_modes_of_the_user(recommender, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["config.json", "catalogue.json", "playlists.safetensors", "vectors/vectors.json"]
+    "name",
+    [
+        "config.json",
+        "catalogue.json",
+        "playlists.json",
+        "playlists.safetensors",
+        "vectors/vectors.json",
+    ],
 )
 def test_a_file_that_may_not_be_read_is_no_damaged_one(recommender, tmp_path, monkeypatch, name):
     recommender.save(tmp_path)

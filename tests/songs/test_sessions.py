@@ -103,9 +103,9 @@ def test_every_event_is_in_its_place_or_counted(tmp_path_factory, rows, dates):
     timed = [row for row in rows if row[2] != ""] or [(*row[:2], 0) for row in rows]
     for session, item, time in timed:
         gathered.setdefault(session, []).append((time, item))
-    ordered = sorted(gathered.values(), key=min_time)
-    lists = [[str(item) for _, item in sorted(each, key=first_of)] for each in ordered]
-    expected = collect(lists)
+    ordered = sorted(gathered, key=lambda session: min_time(gathered[session]))
+    lists = [[str(item) for _, item in sorted(gathered[each], key=first_of)] for each in ordered]
+    expected = collect(lists, names=[str(session) for session in ordered])
     lines = [
         f"{session},{item},{time if time == '' or not dates else f'2014-01-01T{time + 50:03}'}"
         for session, item, time in rows
@@ -208,6 +208,6 @@ def test_the_sessions_of_a_shop(public_set):
     with gzip.open(path, "rt") as lines:
         for session, item, time in [line.split() for line in lines][1:]:
             sessions.setdefault(session, []).append((float(time), item))
-    ordered = sorted(sessions.values(), key=min_time)
-    expected = collect([[item for _, item in sorted(each, key=first_of)] for each in ordered])
-    assert read_playlists(path) == expected
+    ordered = sorted(sessions, key=lambda session: min_time(sessions[session]))
+    lists = [[item for _, item in sorted(sessions[each], key=first_of)] for each in ordered]
+    assert read_playlists(path) == collect(lists, names=ordered)
