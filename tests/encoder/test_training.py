@@ -28,7 +28,9 @@ from embedsearch.encoder.training.freezing import prepare_mode
 from embedsearch.encoder.training.guides import by_vectors
 from embedsearch.encoder.training.held_out import make_held_out, split
 from embedsearch.encoder.training.losses import batch_loss, choose_loss, texts_of
-from embedsearch.errors import InputError, ModelError
+from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
+from embedsearch.errors import InputError, ModelError, StorageError
+from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import SILENT
 from tests.encoder.tiny import TINY_DIM, make_tiny_model
 
@@ -342,6 +344,50 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, base, dro
     other = weights(tmp_path / "parts")
     for name, tensor in weights(tmp_path / "whole").items():
         np.testing.assert_array_equal(other[name], tensor)
+
+
+def test_a_model_is_published_with_its_card(tmp_path, base, monkeypatch):
+    """A process that dies before the card is written leaves what the same call goes on from."""
+    config = replace(CONFIG, held_out=0.2, evaluations=2)
+    whole = train(PAIRS, config, base=base, output=tmp_path / "whole")
+
+    def dies(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("embedsearch.encoder.training.run.write_card", dies)
+        with pytest.raises(KeyboardInterrupt):
+            train(PAIRS, config, base=base, output=tmp_path / "parts")
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "parts.training"}
+    parts = train(PAIRS, config, base=base, output=tmp_path / "parts")
+    assert parts.fingerprint == whole.fingerprint
+    assert parts.output == tmp_path / "parts"
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "parts"}
+
+
+@pytest.fixture
+def small_files():
+    """The kernel refuses files of more than 10,000 bytes, as a full disk does."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("settings", [{}, {"new_terms": 4}, {"held_out": 0.2}])
+def test_a_full_disk_is_told(tmp_path, base, small_files, settings):
+    with pytest.raises(StorageError, match=r"cannot be written.*File too large"):
+        train(PAIRS, replace(CONFIG, **settings), base=base, output=tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_new_encoder_on_a_full_disk(tmp_path, base, small_files):
+    tokenizer = Tokenizer.load(ModelFolder.read(base).tokenizer_file)
+    with pytest.raises(StorageError, match=r"cannot be written.*File too large"):
+        new_encoder(tokenizer, tmp_path / "made", NewEncoderConfig(hidden=32, heads=2))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("measured", [False, True])

@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedsearch.errors import StorageError
-
 if TYPE_CHECKING:
     from embedsearch.encoder.training.checkpoint import Measured
     from embedsearch.encoder.training.config import EncoderTrainingConfig
@@ -28,7 +26,7 @@ def write_card(
     run: str,
 ) -> None:
     """Writes `training.json` and a README.md that says the same for people; `run` is the digest of
-    all that decided the result."""
+    all that decided the result. What the disk refuses is an OSError."""
     card = {
         "run": run,
         "base": {"name": report["base"], "fingerprint": origin},
@@ -41,12 +39,9 @@ def write_card(
         "result": {key: report[key] for key in _RESULT},
         "measured": [asdict(each) for each in measured],
     }
-    try:
-        text = json.dumps(card, indent=2, ensure_ascii=False)
-        (folder / CARD_NAME).write_text(text + "\n", encoding="utf-8")
-        (folder / README_NAME).write_text(_readme(card), encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"the training card cannot be written: {error}") from None
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    (folder / CARD_NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / README_NAME).write_text(_readme(card), encoding="utf-8")
 
 
 _RESULT = (

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import InputError, StorageError
+from embedsearch.tuning.storage import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,16 +164,11 @@ def step_of(home: Path) -> int:
 @contextmanager
 def _storage(folder: Path) -> Iterator[None]:
     try:
-        yield
+        with disk_errors():
+            yield
     except OSError as error:
         raise StorageError(
             f"the state of the training cannot be written to {folder}: {error.strerror or error}"
-        ) from None
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise StorageError(
-            f"the state of the training cannot be written to {folder}: {error}"
         ) from None
 
 

@@ -46,16 +46,17 @@ class TrainingReport:
 def report_of(
     fit: Fit,
     made: ModelFolder,
+    output: Path,
     base: str,
     ended: str,
     examples: int,
     held_out: int,
     began: float,
 ) -> TrainingReport:
-    """The report of a training that began at `began` and was written to the folder `made`."""
+    """The report of a training that began at `began`; `made` is what is to stand in `output`."""
     state = fit.state
     return TrainingReport(
-        output=made.root,
+        output=output,
         fingerprint=fingerprint_of(made),
         base=base,
         loss=fit.loss,

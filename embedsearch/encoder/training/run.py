@@ -7,7 +7,8 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,10 @@ from embedsearch.encoder.training.losses import choose_loss
 from embedsearch.encoder.training.mixing import mix_in
 from embedsearch.encoder.training.report import TrainingReport, report_of
 from embedsearch.encoder.training.vocabulary import extend_base
-from embedsearch.errors import InputError, ModelError, StorageError
+from embedsearch.errors import EmbedSearchError, InputError, ModelError, StorageError
 from embedsearch.tuning.modes import readable_as
 from embedsearch.tuning.schedule import ScheduleConfig
+from embedsearch.tuning.storage import disk_errors
 from embedsearch.types import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -84,11 +86,14 @@ def train(
         return report
     fit = _prepare(folder, data, judged, loss, config, checkpoints, device, progress)
     ended = fit.run()
-    made = _write(fit, target)
-    report = report_of(fit, made, base_name or str(base), ended, len(learned), len(kept), began)
-    write_card(
-        made.root, report.as_json(), config, fit.state.measured, origin, source, checkpoints.run
-    )
+    with _published(target) as home:
+        made = _write(fit, home)
+        report = report_of(
+            fit, made, target, base_name or str(base), ended, len(learned), len(kept), began
+        )
+        write_card(
+            home, report.as_json(), config, fit.state.measured, origin, source, checkpoints.run
+        )
     checkpoints.remove()
     return report
 
@@ -224,7 +229,13 @@ def _load(
         return load_model(folder.root, device), ()
     with tempfile.TemporaryDirectory(prefix="embedsearch-") as home:
         texts = [text for _, text in data.texts]
-        made = extend_base(folder, texts, config.new_terms, Path(home), progress)
+        try:
+            with disk_errors():
+                made = extend_base(folder, texts, config.new_terms, Path(home), progress)
+        except OSError as error:
+            if isinstance(error, EmbedSearchError):
+                raise
+            raise StorageError(f"{home} cannot be written: {error.strerror or error}") from None
         return load_model(made.folder, device), made.new_ids
 
 
@@ -252,8 +263,8 @@ def _guide(
     return by_vectors(out)
 
 
-def _write(fit: Fit, target: Path) -> ModelFolder:
-    """Saves the best weights as a folder of sentence-transformers, all of it or nothing."""
+def _write(fit: Fit, home: Path) -> ModelFolder:
+    """Saves the best weights as a folder of sentence-transformers."""
     from embedsearch.encoder.torch_engine import quiet
 
     model = fit.embedder.model
@@ -262,16 +273,25 @@ def _write(fit: Fit, target: Path) -> ModelFolder:
         model.load_state_dict(best)
     else:
         mix_in(model, fit.base, fit.plan.config.base_share or 0.0)
+    with quiet():
+        model.eval().save_pretrained(str(home), create_model_card=False)
+    return ModelFolder.read(home)
+
+
+@contextmanager
+def _published(target: Path) -> Iterator[Path]:
+    """A folder that takes the place of `target` when all is written into it, or is removed."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        home = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
-            with quiet():
-                model.eval().save_pretrained(str(made), create_model_card=False)
-            readable_as(made / "modules.json", made)
-            made.rename(target)
+            with disk_errors():
+                yield home
+            readable_as(home / "modules.json", home)
+            home.rename(target)
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(home, ignore_errors=True)
     except OSError as error:
+        if isinstance(error, EmbedSearchError):
+            raise
         raise StorageError(f"{target} cannot be written: {error.strerror or error}") from None
-    return ModelFolder.read(target)

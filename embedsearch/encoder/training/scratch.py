@@ -12,6 +12,7 @@ from embedsearch.encoder.static_folder import check_new
 from embedsearch.errors import InputError, StorageError
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.tuning.modes import readable_as
+from embedsearch.tuning.storage import disk_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +54,11 @@ def new_encoder(
             "the tokenizer has no padding token, which batches need: train one with <pad> or [PAD] "
             "among its special tokens"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as home:
-            made = _write(tokenizer, Path(home), pad_id, config)
+            with disk_errors():
+                made = _write(tokenizer, Path(home), pad_id, config)
             if target.exists():
                 target.rmdir()  # empty: it was checked
             shutil.move(made, target)
