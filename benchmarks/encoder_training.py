@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -601,11 +602,16 @@ def main() -> int:
     if earlier.is_file():
         kept = json.loads(earlier.read_text(encoding="utf-8"))["results"]
         results = {name: part for name, part in kept.items() if name not in chosen.parts}
-    for name in chosen.parts:
-        tell(f"--- {name}")
-        results[name] = PARTS[name](chosen)
-    ordered = {name: results[name] for name in PARTS if name in results}
-    return report("encoder_training", chosen, ordered, bars(ordered))
+    if "throughput" in chosen.parts and not find_spec("datasets"):
+        options.error("throughput needs sentence-transformers' trainer: pip install datasets")
+    try:
+        for name in chosen.parts:
+            tell(f"--- {name}")
+            results[name] = PARTS[name](chosen)
+    finally:  # what was measured before an error or Ctrl-C is kept
+        ordered = {name: results[name] for name in PARTS if name in results}
+        status = report("encoder_training", chosen, ordered, bars(ordered))
+    return status
 
 
 if __name__ == "__main__":
