@@ -192,9 +192,17 @@ def _buffer(matrix: Vectors) -> memoryview:
     return np.ascontiguousarray(matrix, "<f4").data
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file. IndexFileError where that cannot be told."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise IndexFileError(f"cannot read {path}: {error.strerror}") from None
+
+
 def _read_settings(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS
-    if not path.is_file():
+    if not is_file(path):
         raise NotFoundError(
             f"no word vectors in {str(folder)!r}: {SETTINGS} is missing; "
             "`embedsearch train word2vec` makes such a folder"

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from embedsearch.errors import DeviceError, InputError, StorageError
-from embedsearch.word2vec import KeyedVectors, Word2VecConfig, train_word2vec, training
+from embedsearch.word2vec import (
+    KeyedVectors,
+    Word2VecConfig,
+    corpus,
+    train_word2vec,
+    training,
+)
 from embedsearch.word2vec.checkpoint import remove_checkpoint
 from embedsearch.word2vec.torch_training import TorchTrainer
 from tests.word2vec.texts import ENDS, GROUPS, sentences
@@ -146,22 +152,11 @@ def test_errors_of_the_text_itself_come_through():
         train_word2vec(text(), Word2VecConfig(**SMALL))
 
 
-def test_a_full_disk_is_told(monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    class Full:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        write = flush = full
-
-    monkeypatch.setattr(Path, "open", lambda *_, **__: Full())
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [2, 1 << 21])
+def test_a_full_disk_is_told(words):
     with pytest.raises(StorageError, match="No space left"):
-        train_word2vec([["a", "b"]], Word2VecConfig(**SMALL, device="cpu"))
+        corpus.Scan([["a"] * words], Path("/dev/full"))
 
 
 def test_a_vocabulary_that_min_count_empties():
