@@ -190,7 +190,8 @@ class KeyedVectors:
     def save_word2vec_format(self, path: str | Path, *, binary: bool = False) -> None:
         """Writes the text or binary format of word2vec.c, which gensim and fastText read.
 
-        A `path` that ends in `.gz` is packed, as gensim expects of such a name. Raises InputError for a key with white space, StorageError.
+        A `path` that ends in `.gz` is packed, as gensim expects of such a name. Raises InputError
+        for a key with white space, StorageError.
         """
         from embedsearch.word2vec.formats import write_vectors
 
@@ -202,8 +203,9 @@ class KeyedVectors:
     ) -> KeyedVectors:
         """Reads the text or binary format of word2vec.c, `.gz` too; at most `limit` vectors.
 
-        GloVe's files, text without the first line, are read as well. `binary` None looks at the file. Raises NotFoundError, IndexFileError (with the line or the
-        record) for a file that is cut short, whose header lies, or that is something else.
+        GloVe's files, text without the first line, are read as well. `binary` None looks at the
+        file. Raises NotFoundError, IndexFileError (with the line or the record) for a file that is
+        cut short, whose header lies, or that is something else.
         """
         from embedsearch.word2vec.formats import read_vectors
 
