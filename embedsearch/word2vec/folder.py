@@ -174,7 +174,8 @@ def replace_file(path: Path, write: Write) -> None:
 def replace_files(files: Mapping[Path, Write]) -> None:
     """Lets every file be made beside its path; once all are there they take their places in order.
 
-    Where one cannot be made, all stay as they were. Several processes may do this at once.
+    Where one cannot be made, all stay as they were. Several processes may do this at once, each
+    file is then that of one of them.
     """
     mark = f".{secrets.token_hex(4)}{PARTIAL}"
     partials = {path: path.with_name(path.name + mark) for path in files}
