@@ -85,11 +85,13 @@ def load_folder(folder: Path, expected: str | None = None) -> KeyedVectors:
         losses = [float(loss) for loss in settings["losses"]]
         counted = None if counts is None else np.array(counts, np.int64)
         shape = (len(keys), int(settings["vector_size"]))
+        if counted is not None and counted.shape != shape[:1]:
+            raise ValueError(f"counts of shape {counted.shape} for {len(keys)} keys")
+        digest = keys_digest(keys)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise IndexFileError(f"{folder / SETTINGS} is damaged: {error!r}") from None
     if expected is not None and stamp != expected:
         raise IndexFileError(f"{folder} does not belong to what is beside it: {_INTERRUPTED}")
-    digest = keys_digest(keys)
     vectors = read_matrix(folder / VECTORS, "vectors", shape, digest, stamp)
     output = None
     if (folder / OUTPUT).is_file():

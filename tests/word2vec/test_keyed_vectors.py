@@ -218,6 +218,12 @@ def test_saving_over_what_is_loaded_and_dropping_the_second_matrix(saved):
         ("vectors.json", lambda data: data.replace(b'"w7"', b'"w8x"'), "interrupted"),
         ("vectors.json", lambda data: data.replace(b'"w7"', b"7"), "keys are not strings"),
         ("vectors.json", lambda data: data.replace(b'"counts"', b'"count"'), "counts"),
+        (
+            "vectors.json",
+            lambda data: data.replace(b"[49, ", b"["),
+            "vectors.json is damaged.*counts",
+        ),
+        ("vectors.json", lambda data: data.replace(b'"w7"', rb'"\ud800"'), "surrogates"),
     ],
 )
 def test_damaged_files_are_told(saved, name, change, message):
