@@ -192,9 +192,9 @@ def _average(scores: Mapping[str, Mapping[str, float]], measure: str, queries: i
 
 
 def _default_split(folder: Path, progress: Progress) -> str:
-    if not folder.is_dir():
-        raise NotFoundError(f"no such folder: {folder}")
     splits = split_names(folder)
+    if not splits and not folder.is_dir():
+        raise NotFoundError(f"no such folder: {folder}")
     if not splits:
         raise NotFoundError(f"{folder} has no judgements: no qrels/<split>.tsv[.gz]")
     if "test" in splits:

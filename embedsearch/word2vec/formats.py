@@ -160,11 +160,15 @@ def _header(file: BinaryIO, path: Path) -> tuple[int | None, int]:
 def _looks_binary(file: BinaryIO, dim: int) -> bool:
     """Whether the first vector is not numbers in letters; the place in the file stays."""
     start = file.tell()
-    words = file.readline(_longest(dim)).split()[1:]
+    head = file.read(_longest(dim))
     file.seek(start)
-    # A key may have blanks, a damaged line too few numbers.
-    in_letters = len(words) >= dim and all(map(_is_number, words[-dim:]))
-    return not in_letters and not any(map(_is_number, words[:1]))
+    words = head.partition(b"\n")[0].split()[1:]
+    # A key may have blanks, a damaged line too few numbers; of 1,000 floats one begins like `7 `.
+    if len(words) >= dim and all(map(_is_number, words[-dim:])):
+        return False
+    numbers = b"".join(head.partition(b" ")[2][: 4 * dim].split())
+    printable = numbers.isascii() and numbers.decode().isprintable()
+    return not (printable and any(map(_is_number, words[:1])))
 
 
 def _longest(dim: int) -> int:

@@ -33,6 +33,7 @@ WEIGHT = 1e-3
 """The `a` of the paper, which found 1e-3 to 1e-4 good."""
 EMBEDDING_FOLDER = "0_StaticEmbedding"
 """In the folder of the word vectors, which have files of their own."""
+_ROWS_AT_A_TIME = 1 << 12
 _SENTENCE_WORDS = 20
 """Of a typical sentence, to estimate what sentences have in common."""
 
@@ -96,10 +97,20 @@ def sif_vectors(vectors: Vectors, counts: NDArray[np.int64], weight: float) -> V
     20 words drawn independently, which the counts alone determine.
     """
     share = counts / max(int(counts.sum()), 1)
-    weighted = np.asarray(vectors, np.float64) * (weight / (weight + share))[:, None]
-    mean = share @ weighted
-    spread = (weighted * share[:, None]).T @ weighted
+    rows, size = vectors.shape
+    parts = [slice(at, at + _ROWS_AT_A_TIME) for at in range(0, rows, _ROWS_AT_A_TIME)]
+
+    def weighted(part: slice) -> NDArray[np.float64]:
+        exact: NDArray[np.float64] = vectors[part].astype(np.float64)
+        return exact * (weight / (weight + share[part]))[:, None]
+
+    mean, spread = np.zeros(size), np.zeros((size, size))
+    for part in parts:
+        mean += share[part] @ weighted(part)
+        spread += (weighted(part) * share[part, None]).T @ weighted(part)
     second_moment = spread / _SENTENCE_WORDS + (1 - 1 / _SENTENCE_WORDS) * np.outer(mean, mean)
     common = np.linalg.eigh(second_moment)[1][:, -1]
-    found: Vectors = (weighted - np.outer(weighted @ common, common)).astype(np.float32)
+    found: Vectors = np.empty((rows, size), np.float32)
+    for part in parts:
+        found[part] = weighted(part) - np.outer(weighted(part) @ common, common)
     return found

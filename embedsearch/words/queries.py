@@ -8,7 +8,7 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,10 @@ def _train(
     progress: Progress,
 ) -> KeyedVectors:
     known = load_vectors(start) if start is not None else None
-    if tokenizer is None and start is not None and _tokenizer_note(Path(start)):
+    of_tokens = _of_tokens(Path(start)) if start is not None else None
+    if of_tokens is False and tokenizer is not None:
+        raise InputError(f"{start} has vectors of words, not of a tokenizer's tokens: name none")
+    if of_tokens and tokenizer is None and start is not None:
         tokenizer = Path(start) / _MODEL_TOKENIZER
     own = Tokenizer.load(tokenizer) if tokenizer is not None else None
     vectors = train_word2vec(
@@ -153,8 +156,9 @@ def _only_writer(out: Path) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if made and {path.name for path in out.iterdir()} <= {LOCK_NAME, OWNER_NAME}:
-                shutil.rmtree(out, ignore_errors=True)
+            with suppress(OSError):  # it may be gone already
+                if made and {path.name for path in out.iterdir()} <= {LOCK_NAME, OWNER_NAME}:
+                    shutil.rmtree(out)
             raise
 
 
@@ -264,10 +268,11 @@ def _known(vectors: KeyedVectors, word: str) -> str:
     return next((each for each in likely if each in vectors), word)
 
 
-def _tokenizer_note(folder: Path) -> bool:
-    """Whether a folder's vectors are those of a tokenizer's tokens, not of words."""
+def _of_tokens(folder: Path) -> bool | None:
+    """Whether a folder's vectors are those of a tokenizer's tokens, not of words; None where
+    nothing tells."""
     try:
         settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return bool(settings["tokenizer"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None

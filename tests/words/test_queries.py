@@ -202,6 +202,14 @@ def test_training_on_the_tokens_of_a_tokenizer(tmp_path, corpus):
     assert es.KeyedVectors.load(tmp_path / "words").keys == found.keys
 
 
+def test_words_and_tokens_are_not_mixed(tmp_path, corpus, model):
+    folder = tmp_path / "tok"
+    folder.mkdir()
+    word_tokenizer(["the", "cat"]).save(str(folder / "tokenizer.json"))
+    with pytest.raises(InputError, match="vectors of words"):
+        train_words([corpus], tmp_path / "words", CONFIG, tokenizer=folder, start=model)
+
+
 @pytest.mark.parametrize(
     ("expression", "positive", "negative"),
     [
@@ -234,6 +242,25 @@ def test_vectors_from_a_file_of_word2vec(tmp_path, model):
     vectors = load_vectors(model)
     vectors.save_word2vec_format(tmp_path / "vectors.bin", binary=True)
     assert load_vectors(tmp_path / "vectors.bin").keys == vectors.keys
+
+
+def test_files_of_the_same_name_and_a_file_that_is_named_twice(tmp_path, model):
+    vectors = load_vectors(model)
+    for name, rows in (
+        ("one", "cat dog 9\ncat gold 1\ntea milk 8\n"),
+        ("two", "cat dog 1\nx y 2\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pairs.txt").write_text(rows)
+    (tmp_path / "one" / "questions.txt").write_text(": s\ncat dog iron gold\n")
+    found = evaluate_words(
+        vectors, [tmp_path / "one", tmp_path / "two", tmp_path / "one" / "questions.txt"]
+    )
+    assert {name: value.pairs for name, value in found.similarity.items()} == {
+        str(tmp_path / "one" / "pairs.txt"): 3,
+        str(tmp_path / "two" / "pairs.txt"): 2,
+    }
+    assert found.analogies.total.questions == 1
 
 
 def test_evaluation(tmp_path, model):
