@@ -77,7 +77,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"cannot write the plot {path}: {error.strerror}") from None
+        raise StorageError(f"cannot write the plot {path}: {error.strerror or error}") from None
 
 
 def label(text: str, length: int) -> str:

@@ -160,6 +160,8 @@ def words(
     """
     if expression is None and picture is None:
         raise InputError("say what to look for, for instance 'king - man + woman'")
+    if k < 1:
+        raise InputError(f"-k must be at least 1, not {k}")
     vectors = load_vectors(model)
     if expression is None:
         found = [(key, 1.0) for key in vectors.keys[:k]]

@@ -54,6 +54,13 @@ class StaticConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("dims", "passages", "seed"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise InputError(f"{name} must be a whole number, not {value!r}")
+        for name in ("sif", "ridge"):
+            if not isinstance(value := getattr(self, name), int | float):
+                raise InputError(f"{name} must be a number, not {value!r}")
         if self.dims < 1:
             raise InputError(f"dims must be at least 1, not {self.dims}")
         if not 0 < self.sif < 1:

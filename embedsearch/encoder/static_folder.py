@@ -20,13 +20,18 @@ CONFIG_NAME = "static_config.json"
 
 
 def check_new(folder: Path) -> None:
-    """InputError unless `folder` is empty or not there, so that no model is ever overwritten."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists() or folder.is_symlink():
-        raise InputError(
-            f"{folder} is there already: name a new folder for the model, or remove it"
-        )
+    """InputError unless `folder` is empty or not there, so that no model is ever overwritten.
+    StorageError where it cannot be made: better known before the work than after it."""
+    try:
+        empty = folder.is_dir() and not any(folder.iterdir())
+        if not empty and (folder.exists() or folder.is_symlink()):
+            raise InputError(
+                f"{folder} is there already: name a new folder for the model, or remove it"
+            )
+        above = next(path for path in folder.resolve().parents if path.exists())
+        tempfile.TemporaryDirectory(dir=above).cleanup()
+    except OSError as error:
+        raise _unwritten(folder, error) from None
 
 
 def write_static(
@@ -36,19 +41,29 @@ def write_static(
 
     `tokens` has a row for every token id. Raises StorageError where it cannot be written.
     """
+    text = vocabulary.backend.to_str(pretty=True)
+    place = folder.resolve()  # `.` and a link have neither name nor place of their own
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
         try:
             fill_static_folder(
                 draft,
                 tokens,
-                lambda home: vocabulary.backend.save(str(home / "tokenizer.json")),
+                lambda home: (home / "tokenizer.json").write_text(text, encoding="utf-8"),
             )
             write_json(draft / CONFIG_NAME, dict(config))
-            draft.replace(folder)
+            if place.is_dir() and not any(place.iterdir()):  # perhaps where the user stands
+                for path in sorted(draft.iterdir()):  # modules.json comes after the weights
+                    path.replace(place / path.name)
+            else:
+                draft.replace(place)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
-        raise StorageError(f"cannot write the model {folder}: {error.strerror}") from None
+        raise _unwritten(folder, error) from None
     return folder
+
+
+def _unwritten(folder: Path, error: OSError) -> StorageError:
+    return StorageError(f"cannot write the model {folder}: {error.strerror or error}")

@@ -182,13 +182,12 @@ class _Tally:
 def exact_match(text: str, answers: Sequence[str]) -> float:
     """1 when the text is one of the answers but for case, punctuation and articles, as SQuAD's
     official script has it; without answers, when the text is empty."""
-    said = " ".join(_words(text))
-    return float(any(said == " ".join(_words(answer)) for answer in answers or [""]))
+    return float(_words(text) in _accepted(answers))
 
 
 def f1(text: str, answers: Sequence[str]) -> float:
     """The best F1 of the text's words with an answer's, as SQuAD's official script has it."""
-    return max(_word_f1(_words(text), _words(answer)) for answer in answers or [""])
+    return max(_word_f1(_words(text), answer) for answer in _accepted(answers))
 
 
 def contains(text: str, answers: Sequence[str]) -> bool:
@@ -202,6 +201,11 @@ def _word_f1(said: Sequence[str], answer: Sequence[str]) -> float:
         return float(said == answer)
     common = (Counter(said) & Counter(answer)).total()
     return 2 * common / (len(said) + len(answer))
+
+
+def _accepted(answers: Sequence[str]) -> list[list[str]]:
+    """The words of each answer that has any left; none at all where there is no such answer."""
+    return [words for answer in answers if (words := _words(answer))] or [[]]
 
 
 def _words(text: str) -> list[str]:

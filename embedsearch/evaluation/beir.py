@@ -52,9 +52,14 @@ def read_queries(folder: Path, note: Note) -> dict[str, str]:
 
 
 def split_names(folder: Path) -> list[str]:
-    """The splits that have judgements, `qrels/<split>.tsv[.gz]`, by name."""
-    paths = (folder / "qrels").glob("*") if (folder / "qrels").is_dir() else ()
-    return sorted({found["name"] for path in paths if (found := _SPLIT.fullmatch(path.name))})
+    """The splits that have judgements, `qrels/<split>.tsv[.gz]`, by name. InputError where
+    they cannot be listed."""
+    home = folder / "qrels"
+    try:
+        names = [path.name for path in home.iterdir()] if home.is_dir() else []
+    except OSError as error:
+        raise InputError(f"cannot read {home}: {error.strerror}") from None
+    return sorted({found["name"] for name in names if (found := _SPLIT.fullmatch(name))})
 
 
 def read_qrels(folder: Path, split: str) -> Qrels:
@@ -127,4 +132,7 @@ def _read_folder(root: Path, note: Note) -> Iterator[Document]:
 def _either(folder: Path, name: str) -> Path | None:
     """The file of that name, else its gzipped form, else None."""
     candidates = (folder / name, folder / f"{name}.gz")
-    return next((path for path in candidates if path.is_file()), None)
+    try:
+        return next((path for path in candidates if path.is_file()), None)
+    except OSError as error:
+        raise InputError(f"cannot read {folder / name}: {error.strerror}") from None

@@ -22,6 +22,7 @@ QUERY_BATCH = 64
 """Queries encoded together."""
 
 CUT_RANK = 10
+RECALL_RANK = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,9 @@ def evaluate_search(
     qrels = read_qrels(folder, split)
     queries = read_queries(folder, lambda place, remark: progress.note(f"{place}: {remark}"))
     judged = _judged(folder, qrels, queries, progress)
-    corpus = {document.id for document in read_corpus(folder, lambda *_: None)}
+    if config.depth < RECALL_RANK:
+        progress.note(f"{config.depth} results a query: recall@{RECALL_RANK} sees no more of them")
+    corpus = _corpus_ids(folder, progress)
     _check_judgements(folder, {i: qrels[i] for i in judged}, corpus, progress)
     chunking = ChunkingConfig(whole_documents=config.whole_documents)
     with (
@@ -189,9 +192,9 @@ def _average(scores: Mapping[str, Mapping[str, float]], measure: str, queries: i
 
 
 def _default_split(folder: Path, progress: Progress) -> str:
-    if not folder.is_dir():
-        raise NotFoundError(f"no such folder: {folder}")
     splits = split_names(folder)
+    if not splits and not folder.is_dir():
+        raise NotFoundError(f"no such folder: {folder}")
     if not splits:
         raise NotFoundError(f"{folder} has no judgements: no qrels/<split>.tsv[.gz]")
     if "test" in splits:
@@ -217,6 +220,22 @@ def _judged(
             f"{len(missing)} judged queries are not in queries.jsonl and left out: {_some(missing)}"
         )
     return judged
+
+
+def _corpus_ids(folder: Path, progress: Progress) -> set[str]:
+    """The ids of the corpus. One that stands in it twice is remarked: the last is searched."""
+    found: set[str] = set()
+    twice: dict[str, None] = {}
+    for document in read_corpus(folder, lambda *_: None):
+        if document.id in found:
+            twice[document.id] = None
+        found.add(document.id)
+    if twice:
+        progress.note(
+            f"{len(twice)} ids stand in the corpus more than once, the last document counts: "
+            f"{_some(list(twice))}"
+        )
+    return found
 
 
 def _check_judgements(folder: Path, qrels: Qrels, corpus: set[str], progress: Progress) -> None:

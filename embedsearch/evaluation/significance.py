@@ -38,10 +38,12 @@ def compare_paired(
     The test is the paired randomisation test: how often a difference as large comes about when each
     question's two scores are swapped by chance (Smucker, Allan and Carterette 2007, "A comparison
     of statistical significance tests for information retrieval evaluation"). Raises InputError
-    where the two are not of the same questions.
+    where the two are not of the same questions, or one is no number.
     """
     if len(before) != len(after) or not len(before):
         raise InputError(f"{len(before)} and {len(after)} scores cannot be compared in pairs")
+    if not np.isfinite([before, after]).all():
+        raise InputError("scores to be compared must be finite numbers; one is not")
     differences = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     random = np.random.default_rng(seed)
     observed = abs(differences.mean())

@@ -75,14 +75,16 @@ def _paragraphs(path: Path) -> Iterator[tuple[str, int, Any, str]]:
 
 
 def _load(path: Path) -> Any:
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {str(path)!r}")
     try:
+        if not path.is_file():
+            raise NotFoundError(f"there is no file {str(path)!r}")
         with reasons():
             data = read_bytes(path, path.suffix == ".gz", MAX_BYTES)
         return json.loads(data.decode("utf-8-sig"))
     except ReadError as error:
         raise InputError(f"{path}: {error}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from None
 

@@ -20,15 +20,15 @@ class TextFiles:
     """The texts of files and folders, read when they are iterated over and not kept.
 
     Every format that can be indexed is read, one text a document, its title before it where the
-    text does not have it; plain text of any size comes in blocks of lines. `skipped` is what was
-    passed over in the last iteration. NotFoundError for a path that does not exist; InputError,
-    while iterating, with file and line for plain text that is not UTF-8, or where nothing could be
-    read.
+    text does not have it; plain text of any size comes in blocks of lines. `exclude` are files and
+    folders to be passed over. `skipped` is what was passed over in the last iteration.
+    NotFoundError for a path that does not exist; InputError, while iterating, with file and line
+    for plain text that is not UTF-8, or where nothing could be read.
     """
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path], *, exclude: Sequence[Path] = ()) -> None:
         self._paths = [Path(path) for path in paths]
-        self._listing = list_files(self._paths)
+        self._listing = list_files(self._paths, exclude=exclude)
         self.skipped: list[Skipped] = []
 
     def __iter__(self) -> Iterator[str]:

@@ -36,13 +36,17 @@ def fill_static_folder(
     other things stand beside them; model2vec reads those of `folder` itself alone. What the disk
     refuses is an OSError.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     embedding, paths = folder / embedding_path, (embedding_path, "1_Normalize")
     for path in paths:
         (folder / path).mkdir(exist_ok=True)
     save_tokenizer(embedding)
-    save_file({"embedding.weight": tokens}, embedding / "model.safetensors", {"format": "pt"})
+    try:
+        save_file({"embedding.weight": tokens}, embedding / "model.safetensors", {"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
     modules = [
         {
             "idx": number,

@@ -47,6 +47,10 @@ class Checkpoint:
                 digest.update(b"" if matrix is None else matrix.tobytes())
         return cls(folder=Path(folder), run=digest.hexdigest())
 
+    def exists(self) -> bool:
+        """Whether there is a checkpoint in the folder, of whatever run."""
+        return (self.folder / _STATE).is_file()
+
     def restore(self, matrices: Matrices) -> list[float]:
         """Fills the matrices with the state after the last epoch; the losses, none at the start.
 
@@ -94,6 +98,6 @@ def remove_checkpoint(folder: str | Path) -> None:
     """Takes away the files of a checkpoint, and the folder where nothing else is in it."""
     folder = Path(folder)
     with contextlib.suppress(OSError):
-        for path in (folder / _STATE, *folder.glob("syn[01]-*.safetensors*")):
+        for path in (*folder.glob(f"{_STATE}*"), *folder.glob("syn[01]-*.safetensors*")):
             path.unlink(missing_ok=True)
         folder.rmdir()

@@ -25,7 +25,8 @@ class Word2VecConfig:
             count half.
         epochs: passes over the text.
         min_count: words seen less often are left out.
-        max_vocab: at most so many words, the most frequent ones; None for no limit.
+        max_vocab: at most so many words, the most frequent ones; None for no limit. Words of the
+            vectors that are gone on from come on top.
         sample: frequent words are thinned out: of a word with the share f of the text,
             sqrt(sample / f) + sample / f are kept. 0 keeps all.
         ns_exponent: noise words are drawn with frequency ** ns_exponent.

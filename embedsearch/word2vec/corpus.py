@@ -6,6 +6,7 @@ import hashlib
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
@@ -75,8 +76,16 @@ class Scan:
         self._numbers: defaultdict[str, int] = defaultdict()
         self._numbers.default_factory = self._numbers.__len__
         progress.start("reading", None, "words")
-        with path.open("wb") as file:
+        try:
+            file = path.open("wb")
+        except OSError as error:
+            raise StorageError(f"no space for {path}: {error.strerror}") from None
+        try:
             self._fill(sequences, file, progress)
+        finally:
+            # What could not be written is told already; closing would try again, and tell of that.
+            with suppress(OSError):
+                file.close()
         self.keys = list(self._numbers)
         self._numbers.clear()
 

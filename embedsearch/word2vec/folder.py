@@ -85,11 +85,13 @@ def load_folder(folder: Path, expected: str | None = None) -> KeyedVectors:
         losses = [float(loss) for loss in settings["losses"]]
         counted = None if counts is None else np.array(counts, np.int64)
         shape = (len(keys), int(settings["vector_size"]))
+        if counted is not None and counted.shape != shape[:1]:
+            raise ValueError(f"counts of shape {counted.shape} for {len(keys)} keys")
+        digest = keys_digest(keys)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise IndexFileError(f"{folder / SETTINGS} is damaged: {error!r}") from None
     if expected is not None and stamp != expected:
         raise IndexFileError(f"{folder} does not belong to what is beside it: {_INTERRUPTED}")
-    digest = keys_digest(keys)
     vectors = read_matrix(folder / VECTORS, "vectors", shape, digest, stamp)
     output = None
     if (folder / OUTPUT).is_file():
@@ -174,7 +176,8 @@ def replace_file(path: Path, write: Write) -> None:
 def replace_files(files: Mapping[Path, Write]) -> None:
     """Lets every file be made beside its path; once all are there they take their places in order.
 
-    Where one cannot be made, all stay as they were. Several processes may do this at once.
+    Where one cannot be made, all stay as they were. Several processes may do this at once, each
+    file is then that of one of them.
     """
     mark = f".{secrets.token_hex(4)}{PARTIAL}"
     partials = {path: path.with_name(path.name + mark) for path in files}
@@ -192,9 +195,17 @@ def _buffer(matrix: Vectors) -> memoryview:
     return np.ascontiguousarray(matrix, "<f4").data
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file. IndexFileError where that cannot be told."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise IndexFileError(f"cannot read {path}: {error.strerror}") from None
+
+
 def _read_settings(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS
-    if not path.is_file():
+    if not is_file(path):
         raise NotFoundError(
             f"no word vectors in {str(folder)!r}: {SETTINGS} is missing; "
             "`embedsearch train word2vec` makes such a folder"

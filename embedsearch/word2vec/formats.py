@@ -1,15 +1,19 @@
 """The text and binary formats of word2vec.c, which gensim, fastText and many others read and write.
 
 Text: a line `count size`, then a line for each vector: the key and its numbers, between blanks.
-Binary: the same first line, then for each vector the key, a blank, and little-endian float32; a
-newline may follow. gensim 4.4's `_word2vec_read_binary` is the same reading.
+GloVe's files are the same without the first line.
+Binary: the first line, then for each vector the key, a blank, and little-endian float32; a newline
+may follow. gensim 4.4's `_word2vec_read_binary` is the same reading.
 """
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import count as count_from
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,7 +21,7 @@ import numpy as np
 
 from embedsearch.errors import IndexFileError, InputError, NotFoundError, StorageError
 from embedsearch.word2vec.config import MAX_VECTOR_SIZE
-from embedsearch.word2vec.folder import replace_file
+from embedsearch.word2vec.folder import is_file, replace_file
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 
 if TYPE_CHECKING:
@@ -46,7 +50,7 @@ def write_vectors(found: KeyedVectors, path: Path, *, binary: bool) -> None:
             )
 
     def write(partial: Path) -> None:
-        with partial.open("wb") as file:
+        with partial.open("wb") as raw, _packer(raw, path) as file:
             file.write(f"{len(found)} {found.vector_size}\n".encode())
             for key, vector in zip(found.keys, found.vectors, strict=True):
                 if binary:
@@ -60,11 +64,18 @@ def write_vectors(found: KeyedVectors, path: Path, *, binary: bool) -> None:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
 
 
+def _packer(raw: BinaryIO, path: Path) -> AbstractContextManager[BinaryIO]:
+    """What packs as the name says, since others go by the name; the same vectors, the same file."""
+    if path.suffix != ".gz":
+        return nullcontext(raw)
+    return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)  # type: ignore[return-value]
+
+
 def read_vectors(path: Path, *, binary: bool | None, limit: int | None) -> KeyedVectors:
     """See `KeyedVectors.load_word2vec_format`."""
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise InputError(f"limit must be a whole number from 1, not {limit!r}")
-    if not path.is_file():
+    if not is_file(path):
         raise NotFoundError(f"no such file: {path}")
     try:
         with path.open("rb") as raw:
@@ -82,23 +93,27 @@ def _read(
     file: BinaryIO, path: Path, binary: bool | None, limit: int | None, size: int | None
 ) -> KeyedVectors:
     count, dim = _header(file, path)
-    if binary is None:
-        binary = _looks_binary(file, dim)
+    if binary is None or count is None:
+        binary = count is not None and _looks_binary(file, dim)
     least = 4 * dim + 2 if binary else 2 * dim + 2
-    if size is not None and count * least > size:
+    if size is not None and count is not None and count * least > size:
         raise IndexFileError(
             f"{path} says it has {count} vectors of {dim} numbers, which do not fit into its "
             f"{size} bytes: it is cut short or its first line is wrong"
         )
-    wanted = min(count, limit or count)
-    # With a packed file nothing bounds what its first line says: memory grows with what is read.
-    matrix = np.zeros((wanted if size is not None else min(wanted, _READ_ROWS), dim), np.float32)
+    wanted = min((most for most in (count, limit) if most), default=None)
+    # Where nothing bounds what the first line says, memory grows with what is read.
+    bounded = wanted if count is not None and size is not None else None
+    matrix = np.zeros((bounded or min(wanted or _READ_ROWS, _READ_ROWS), dim), np.float32)
     rows = _binary_rows(file, dim) if binary else _text_rows(file, dim)
     keys: dict[str, int] = {}
-    number = 0
-    for number in range(1, wanted + 1):
-        place = f"{path}, {'vector' if binary else 'line'} {number if binary else number + 1}"
-        raw, vector = _next(rows, place, count)
+    for number in count_from(1) if wanted is None else range(1, wanted + 1):
+        line = number + (count is not None)
+        place = f"{path}, {'vector' if binary else 'line'} {number if binary else line}"
+        row = _next(rows, place, count)
+        if row is None:
+            break
+        raw, vector = row
         key = _key(raw, place)
         if not np.isfinite(vector).all():
             raise IndexFileError(
@@ -107,7 +122,7 @@ def _read(
         if key in keys:  # gensim too keeps the first
             continue
         if len(keys) == len(matrix):
-            matrix.resize((min(2 * len(matrix), wanted), dim), refcheck=False)
+            matrix.resize((2 * len(matrix), dim), refcheck=False)
         matrix[len(keys)] = vector
         keys[key] = len(keys)
     if wanted == count and file.read(_MAX_NUMBER).strip():
@@ -115,7 +130,8 @@ def _read(
     return KeyedVectors(list(keys), np.ascontiguousarray(matrix[: len(keys)]))
 
 
-def _header(file: BinaryIO, path: Path) -> tuple[int, int]:
+def _header(file: BinaryIO, path: Path) -> tuple[int | None, int]:
+    """How many vectors of how many numbers; None and the place at the start for a GloVe file."""
     line = file.readline(_MAX_HEADER)
     if line.startswith(_PICKLE):
         raise IndexFileError(
@@ -124,13 +140,18 @@ def _header(file: BinaryIO, path: Path) -> tuple[int, int]:
         )
     if line.startswith(_FASTTEXT):
         raise IndexFileError(f"{path} is a model of fastText: give its .vec file")
-    words = line.split()
     try:
-        count, dim = (int(word) for word in words)
+        count, dim = (int(word) for word in line.removeprefix(BOM_UTF8).split())
     except ValueError:
-        raise IndexFileError(
-            f"{path} does not begin with a line `count size`, so it is not in a format of word2vec"
-        ) from None
+        file.seek(0)
+        words = file.readline(_longest(MAX_VECTOR_SIZE)).split()
+        file.seek(0)
+        if not 2 <= len(words) - 1 <= MAX_VECTOR_SIZE or not all(map(_is_number, words[1:])):
+            raise IndexFileError(
+                f"{path} begins neither with a line `count size` nor with a word and its numbers, "
+                "so it is not in a format of word2vec or GloVe"
+            ) from None
+        return None, len(words) - 1
     if count < 1 or not 1 <= dim <= MAX_VECTOR_SIZE:
         raise IndexFileError(f"{path} says it has {count} vectors of {dim} numbers")
     return count, dim
@@ -139,19 +160,32 @@ def _header(file: BinaryIO, path: Path) -> tuple[int, int]:
 def _looks_binary(file: BinaryIO, dim: int) -> bool:
     """Whether the first vector is not numbers in letters; the place in the file stays."""
     start = file.tell()
-    head = file.read(_MAX_KEY + dim * _MAX_NUMBER)
+    head = file.read(_longest(dim))
     file.seek(start)
-    _, _, numbers = head.partition(b" ")
+    words = head.partition(b"\n")[0].split()[1:]
+    # A key may have blanks, a damaged line too few numbers; of 1,000 floats one begins like `7 `.
+    if len(words) >= dim and all(map(_is_number, words[-dim:])):
+        return False
+    numbers = b"".join(head.partition(b" ")[2][: 4 * dim].split())
+    printable = numbers.isascii() and numbers.decode().isprintable()
+    return not (printable and any(map(_is_number, words[:1])))
+
+
+def _longest(dim: int) -> int:
+    """Bytes of a line."""
+    return _MAX_KEY + dim * _MAX_NUMBER
+
+
+def _is_number(word: bytes) -> bool:
     try:
-        float(numbers.split(None, 1)[0])
-    except (ValueError, IndexError):
-        return True
-    return False
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _text_rows(file: BinaryIO, dim: int) -> Iterator[Row]:
-    longest = _MAX_KEY + dim * _MAX_NUMBER
-    while line := file.readline(longest):
+    while line := file.readline(_longest(dim)):
         parts = line.rstrip().rsplit(b" ", dim)
         if len(parts) != dim + 1:
             parts = line.split()
@@ -175,16 +209,18 @@ def _binary_rows(file: BinaryIO, dim: int) -> Iterator[Row]:
         yield bytes(key).lstrip(b"\n"), np.frombuffer(numbers, "<f4")
 
 
-def _next(rows: Iterator[Row], place: str, count: int) -> Row:
+def _next(rows: Iterator[Row], place: str, count: int | None) -> Row | None:
+    """None at the end of a file that does not tell how many vectors it has."""
     try:
-        return next(rows)
-    except StopIteration:
+        row = next(rows, None)
+    except ValueError as error:
+        raise IndexFileError(f"{place}: {error}") from None
+    if row is None and count is not None:
         raise IndexFileError(
             f"{place}: the file ends here, though its first line tells of {count} vectors: it is "
             "cut short"
-        ) from None
-    except ValueError as error:
-        raise IndexFileError(f"{place}: {error}") from None
+        )
+    return row
 
 
 def _key(raw: bytes, place: str) -> str:
@@ -192,5 +228,7 @@ def _key(raw: bytes, place: str) -> str:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise IndexFileError(
-            f"{place}: the key {raw[:40]!r} is not UTF-8 at byte {error.start}"
+            f"{place}: the key {raw[:40]!r} is not UTF-8 at byte {error.start}; load the file with "
+            "gensim's load_word2vec_format(path, unicode_errors='replace') and hand over the "
+            "object: KeyedVectors.from_gensim(it)"
         ) from None

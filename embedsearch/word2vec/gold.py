@@ -107,18 +107,21 @@ def read_gold(path: str | Path) -> GoldFile:
 def solve_analogies(vectors: KeyedVectors, sections: dict[str, list[Question]]) -> Analogies:
     """Each question a : b, c : d is solved when d is nearest to b - a + c, in unit vectors.
 
-    The three given words are left out of the answers (3CosAdd). Words are looked up as they are
-    written, else in lower case; keys that differ in case alone count as one, the most frequent.
-    Every key is a possible answer.
+    The three given words are left out of the answers (3CosAdd). Every key is a possible answer.
+    Keys that differ in case alone count as one word, whose vector is that of the first, the most
+    frequent. gensim's `evaluate_word_analogies` counts the same, over the first 300,000 keys.
     """
     rows = _rows_by_folded_key(vectors)
+    words = np.array([rows[key.casefold()] for key in vectors.keys], np.int64)
+    others = _other_spellings(words)
     units = vectors.vectors / vectors.norms[:, None]
     found = []
     for name, questions in sections.items():
         known = [[_row(rows, word) for word in question] for question in questions]
         covered = np.array([four for four in known if None not in four], np.int64).reshape(-1, 4)
         correct = sum(
-            _count_solved(units, covered[at : at + _BATCH]) for at in range(0, len(covered), _BATCH)
+            _count_solved(units, covered[at : at + _BATCH], words, others)
+            for at in range(0, len(covered), _BATCH)
         )
         found.append(
             Section(name=name, questions=len(questions), covered=len(covered), correct=correct)
@@ -127,7 +130,7 @@ def solve_analogies(vectors: KeyedVectors, sections: dict[str, list[Question]]) 
 
 
 def rate_pairs(vectors: KeyedVectors, pairs: Sequence[tuple[str, str, float]]) -> Similarity:
-    """How well cosines rank the pairs. Words are looked up as in `solve_analogies`."""
+    """How well cosines rank the pairs. Words are looked up whatever their case."""
     rows = _rows_by_folded_key(vectors)
     cosines, scores = [], []
     for one, other, score in pairs:
@@ -156,13 +159,26 @@ def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
     return ranks
 
 
-def _count_solved(units: NDArray[np.float32], questions: NDArray[np.int64]) -> int:
+def _count_solved(
+    units: NDArray[np.float32],
+    questions: NDArray[np.int64],
+    words: NDArray[np.int64],
+    others: dict[int, list[int]],
+) -> int:
+    """`words` has the row that stands for each row's word, `others` all other rows of a word."""
     a, b, c, d = questions.T
     scores = (units[b] - units[a] + units[c]) @ units.T
-    each = np.arange(len(questions))
-    for given in (a, b, c):
-        scores[each, given] = -np.inf
-    return int(np.count_nonzero(scores.argmax(axis=1) == d))
+    for place, given in enumerate(questions[:, :3].tolist()):
+        for row in given:
+            scores[place, [row, *others.get(row, ())]] = -np.inf
+    return int(np.count_nonzero(words[scores.argmax(axis=1)] == d))
+
+
+def _other_spellings(words: NDArray[np.int64]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for row in np.flatnonzero(words != np.arange(len(words))).tolist():
+        found.setdefault(int(words[row]), []).append(row)
+    return found
 
 
 def _rows_by_folded_key(vectors: KeyedVectors) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,10 @@ class KeyedVectors:
         return norms
 
     def index_of(self, key: str) -> int:
-        """The row of a key. Raises NotFoundError, with keys that are spelt alike."""
+        """The row of a key. Raises NotFoundError, with keys that are spelt alike, InputError for
+        what is no string."""
+        if not isinstance(key, str):
+            raise InputError(f"a key is a string, not {type(key).__name__} {key!r}")
         found = self.key_to_index.get(key)
         if found is None:
             near = nearest_spellings(key, self.keys)
@@ -142,7 +146,7 @@ class KeyedVectors:
         The search is exact. `exclude` are rows to leave out. Raises InputError.
         """
         query = self.checked_query(vector, topn)
-        scores = (self.vectors @ query) / (self.norms * (np.linalg.norm(query) or 1))
+        scores = (self.vectors @ query) / (self.norms * np.linalg.norm(query))
         scores[list(exclude)] = -np.inf
         count = min(topn, len(self) - len(set(exclude)))
         return [(self.keys[row], float(scores[row])) for row in best_rows(scores, count)]
@@ -155,6 +159,8 @@ class KeyedVectors:
                 f"a vector of {self.vector_size} finite numbers is needed, not one of shape "
                 f"{query.shape}"
             )
+        if not np.linalg.norm(query):
+            raise InputError("the sum is zero, and nothing is near to the vector zero")
         if not isinstance(topn, int) or topn < 1:
             raise InputError(f"topn must be a whole number from 1, not {topn!r}")
         return query
@@ -190,7 +196,8 @@ class KeyedVectors:
     def save_word2vec_format(self, path: str | Path, *, binary: bool = False) -> None:
         """Writes the text or binary format of word2vec.c, which gensim and fastText read.
 
-        Raises InputError for a key with white space, StorageError.
+        A `path` that ends in `.gz` is packed, as gensim expects of such a name. Raises InputError
+        for a key with white space, StorageError.
         """
         from embedsearch.word2vec.formats import write_vectors
 
@@ -202,8 +209,9 @@ class KeyedVectors:
     ) -> KeyedVectors:
         """Reads the text or binary format of word2vec.c, `.gz` too; at most `limit` vectors.
 
-        `binary` None looks at the file. Raises NotFoundError, IndexFileError (with the line or the
-        record) for a file that is cut short, whose header lies, or that is something else.
+        GloVe's files, text without the first line, are read as well. `binary` None looks at the
+        file. Raises NotFoundError, IndexFileError (with the line or the record) for a file that is
+        cut short, whose header lies, or that is something else.
         """
         from embedsearch.word2vec.formats import read_vectors
 
@@ -241,17 +249,32 @@ def best_rows(scores: NDArray[Any], count: int) -> list[int]:
 
 
 def _check(found: KeyedVectors) -> None:
-    shape = (len(found.keys), found.vectors.shape[-1])
+    for key in found.keys:
+        if not isinstance(key, str):
+            raise InputError(f"a key is a string, not {type(key).__name__} {key!r}: use str(…)")
+    shape = (len(found.keys), *np.shape(found.vectors)[1:])
     for name, matrix in (("vectors", found.vectors), ("output", found.output)):
         if matrix is None:
             continue
+        if not isinstance(matrix, np.ndarray) or matrix.ndim != 2:
+            raise InputError(
+                f"{name} must be a float32 array with a row for each key, not "
+                f"{type(matrix).__name__} of shape {np.shape(matrix)}"
+            )
         if matrix.dtype != np.float32 or matrix.shape != shape or not matrix.shape[1]:
             raise InputError(
                 f"{name} must be float32 with a row for each of the {len(found.keys)} keys, not "
                 f"{matrix.dtype} of shape {matrix.shape}"
             )
-    if found.counts is not None and found.counts.shape != (len(found.keys),):
-        raise InputError(f"{len(found.counts)} counts do not go with {len(found.keys)} keys")
+    counts = found.counts
+    if (
+        counts is not None
+        and np.shape(counts if isinstance(counts, np.ndarray) else 0) != shape[:1]
+    ):
+        raise InputError(
+            f"counts must be an array of {len(found.keys)}, one for each key, not "
+            f"{type(counts).__name__} of shape {np.shape(counts)}"
+        )
     if len(set(found.keys)) != len(found.keys):
         seen: set[str] = set()
         twice = next(key for key in found.keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
@@ -261,10 +284,16 @@ def _check(found: KeyedVectors) -> None:
 def _terms(given: Term | Sequence[Term]) -> Sequence[Term]:
     if isinstance(given, str):
         return [given]
-    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int | float):
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Real):
         return [given]
     return given
 
 
 def _weighted(term: Term) -> tuple[str, float]:
-    return (term, 1.0) if isinstance(term, str) else term
+    if isinstance(term, str):
+        return term, 1.0
+    if isinstance(term, tuple) and len(term) == 2 and isinstance(term[1], Real):
+        return term[0], float(term[1])
+    raise InputError(
+        f"a term is a key or (key, weight), not {term!r}; nearest() searches for any vector"
+    )

@@ -58,6 +58,14 @@ class Matrices:
                 syn1[:known, :vector_size] = start.output
         return cls(syn0=syn0, syn1=syn1, vector_size=vector_size)
 
+    def sum_of_all(self) -> float:
+        """Not finite where one of the numbers is not."""
+        return sum(
+            float(matrix[at : at + _ROWS_AT_A_TIME].sum(dtype=np.float64))
+            for matrix in (self.syn0, self.syn1)
+            for at in range(0, len(matrix), _ROWS_AT_A_TIME)
+        )
+
     def release(self) -> tuple[Vectors, Vectors]:
         """Both matrices without the padding, in the same memory: this object is used up."""
         return _tight(self.syn0, self.vector_size), _tight(self.syn1, self.vector_size)

@@ -9,6 +9,8 @@ StaticEmbedding of sentence-transformers, written as an ordinary model folder.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,17 +20,20 @@ from embedsearch.errors import InputError, StorageError
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.text.words import word_tokenizer
 from embedsearch.tuning.static_folder import fill_static_folder
+from embedsearch.word2vec.folder import replace_files
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedsearch.types import Vectors
+    from embedsearch.word2vec.folder import Write
 
 WEIGHT = 1e-3
 """The `a` of the paper, which found 1e-3 to 1e-4 good."""
 EMBEDDING_FOLDER = "0_StaticEmbedding"
 """In the folder of the word vectors, which have files of their own."""
+_ROWS_AT_A_TIME = 1 << 12
 _SENTENCE_WORDS = 20
 """Of a typical sentence, to estimate what sentences have in common."""
 
@@ -43,10 +48,24 @@ def save_sentence_model(
     """Writes a folder that serves as `--model` of a collection.
 
     `tokenizer` is what the text was trained with; None stands for the words of `split_words`.
-    Text of unknown words alone has the vector zero.
+    Text of unknown words alone has the vector zero. Until all is written, what was there before
+    stays as it is.
 
     Raises InputError for vectors without counts, StorageError.
     """
+    try:
+        with sentence_model_files(found, Path(folder), tokenizer, weight) as files:
+            replace_files(files)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from None
+
+
+@contextmanager
+def sentence_model_files(
+    found: KeyedVectors, folder: Path, tokenizer: Tokenizer | None, weight: float = WEIGHT
+) -> Iterator[dict[Path, Write]]:
+    """The files of `save_sentence_model`, for `replace_files`, while they lie in a draft within
+    `folder`. Raises InputError, and OSError for what the disk refuses."""
     if found.counts is None:
         raise InputError("frequent words cannot be told: these vectors have no counts")
     rows = sif_vectors(found.vectors, found.counts, weight)
@@ -57,10 +76,18 @@ def save_sentence_model(
         number = tokenizer.token_to_id(key)
         if number is not None:
             matrix[number] = rows[row]
-    try:
-        _write(Path(folder), tokenizer, matrix)
-    except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        draft = Path(home)
+        fill_static_folder(draft, matrix, tokenizer.save, embedding_path=EMBEDDING_FOLDER)
+        files: dict[Path, Write] = {}
+        for path in sorted(draft.rglob("*")):  # modules.json is the last
+            target = folder / path.relative_to(draft)
+            if path.is_dir():
+                target.mkdir(exist_ok=True)
+            else:
+                files[target] = path.replace
+        yield files
 
 
 def sif_vectors(vectors: Vectors, counts: NDArray[np.int64], weight: float) -> Vectors:
@@ -70,24 +97,20 @@ def sif_vectors(vectors: Vectors, counts: NDArray[np.int64], weight: float) -> V
     20 words drawn independently, which the counts alone determine.
     """
     share = counts / max(int(counts.sum()), 1)
-    weighted = np.asarray(vectors, np.float64) * (weight / (weight + share))[:, None]
-    mean = share @ weighted
-    spread = (weighted * share[:, None]).T @ weighted
+    rows, size = vectors.shape
+    parts = [slice(at, at + _ROWS_AT_A_TIME) for at in range(0, rows, _ROWS_AT_A_TIME)]
+
+    def weighted(part: slice) -> NDArray[np.float64]:
+        exact: NDArray[np.float64] = vectors[part].astype(np.float64)
+        return exact * (weight / (weight + share[part]))[:, None]
+
+    mean, spread = np.zeros(size), np.zeros((size, size))
+    for part in parts:
+        mean += share[part] @ weighted(part)
+        spread += (weighted(part) * share[part, None]).T @ weighted(part)
     second_moment = spread / _SENTENCE_WORDS + (1 - 1 / _SENTENCE_WORDS) * np.outer(mean, mean)
     common = np.linalg.eigh(second_moment)[1][:, -1]
-    found: Vectors = (weighted - np.outer(weighted @ common, common)).astype(np.float32)
+    found: Vectors = np.empty((rows, size), np.float32)
+    for part in parts:
+        found[part] = weighted(part) - np.outer(weighted(part) @ common, common)
     return found
-
-
-def _write(folder: Path, tokenizer: Tokenizer, matrix: Vectors) -> None:
-    """Each file is whole or not there; the folder may hold the word vectors and a model before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as home:
-        draft = Path(home)
-        fill_static_folder(draft, matrix, tokenizer.save, embedding_path=EMBEDDING_FOLDER)
-        for path in sorted(draft.rglob("*")):  # modules.json is the last
-            target = folder / path.relative_to(draft)
-            if path.is_dir():
-                target.mkdir(exist_ok=True)
-            else:
-                path.replace(target)

@@ -15,6 +15,7 @@ def read_sequences(
     paths: Sequence[str | Path],
     tokenizer: Tokenizer | None = None,
     *,
+    exclude: Sequence[Path] = (),
     progress: Progress = SILENT,
 ) -> Iterator[list[str]]:
     """The words of each line of text files, for `train_word2vec`.
@@ -22,13 +23,14 @@ def read_sequences(
     Plain text (`.txt`, also gzipped, and files without a suffix) is streamed, however large; other
     formats are read as `index` reads them, folders with all their files. Words are runs of
     letters and digits in lower case, or the tokens of a `tokenizer`. A line of a megabyte comes in
-    parts. `progress` is told at the end of what was passed over.
+    parts. What is in `exclude`, files or folders, is passed over. `progress` is told at the end of
+    all that was passed over.
 
     Raises, while iterating: NotFoundError for a path that is not there, InputError with file and
     line for plain text that is not UTF-8, or where no file could be read.
     """
     split = _splitter(tokenizer)
-    texts = TextFiles(paths)
+    texts = TextFiles(paths, exclude=exclude)
     for text in texts:
         for line in text.split("\n"):
             words = split(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from embedsearch.device import describe, training_device
-from embedsearch.errors import StorageError
+from embedsearch.errors import InputError, StorageError
 from embedsearch.types import SILENT, Progress
 from embedsearch.word2vec.checkpoint import Checkpoint
 from embedsearch.word2vec.config import Word2VecConfig
@@ -56,7 +57,8 @@ def train_word2vec(
 
     Raises:
         InputError: an empty text, no word as frequent as `min_count`, no two words side by side,
-            words that are no strings, a `start` of another `vector_size`.
+            words that are no strings, a `start` of another `vector_size`, settings with which
+            numbers grow beyond all bounds.
         DeviceError: a device that is not there.
         StorageError: no space for the temporary file or the checkpoint.
     """
@@ -96,9 +98,7 @@ def _train(
 ) -> KeyedVectors:
     matrices = Matrices.initial(len(corpus.vocabulary.keys), config.vector_size, config.seed, start)
     saved = Checkpoint.open(checkpoint, corpus, config, start) if checkpoint else None
-    losses = saved.restore(matrices) if saved else []
-    if losses:
-        progress.note(f"going on after epoch {len(losses)} of {config.epochs}")
+    losses = _restored(saved, matrices, config, progress) if saved else []
     trainer: CpuTrainer | TorchTrainer
     if device == "cpu":
         trainer = CpuTrainer(corpus, config, matrices)
@@ -108,7 +108,7 @@ def _train(
     progress.advance(corpus.words * len(losses))
     for epoch in range(len(losses), config.epochs):
         began = time.perf_counter()
-        losses.append(trainer.epoch(epoch, progress))
+        losses.append(_finite(trainer.epoch(epoch, progress), config))
         speed = corpus.words / (time.perf_counter() - began)
         progress.note(
             f"epoch {epoch + 1} of {config.epochs}: loss {losses[-1]:.4f}, {speed:,.0f} words/s"
@@ -117,12 +117,43 @@ def _train(
             trainer.finish()
             saved.save(matrices, losses)
     trainer.finish()
+    _finite(matrices.sum_of_all(), config)
+    if not any(losses):
+        progress.note(
+            f"nothing was learned: sample={config.sample:g} left no two words side by side; "
+            "0 keeps all"
+        )
     vectors, output = matrices.release()
     counts = corpus.vocabulary.counts.copy()
     if start is not None and start.counts is not None:
         counts[: len(start)] += start.counts
     return KeyedVectors(
         corpus.vocabulary.keys, vectors, counts=counts, output=output, losses=tuple(losses)
+    )
+
+
+def _restored(
+    saved: Checkpoint, matrices: Matrices, config: Word2VecConfig, progress: Progress
+) -> list[float]:
+    """The losses so far; the matrices are those of the last epoch."""
+    losses = saved.restore(matrices)
+    if losses:
+        progress.note(f"going on after epoch {len(losses)} of {config.epochs}")
+    elif saved.exists():
+        progress.note(
+            f"{saved.folder} is damaged, or of another text or other settings: from the beginning"
+        )
+    return losses
+
+
+def _finite(number: float, config: Word2VecConfig) -> float:
+    """The number, as long as it is one."""
+    if math.isfinite(number):
+        return number
+    raise InputError(
+        f"the training came to no end: with alpha={config.alpha:g}, window={config.window} and "
+        f"negative={config.negative} the numbers grew beyond all bounds; try alpha="
+        f"{config.alpha / 10:g}"
     )
 
 

@@ -66,7 +66,8 @@ def noise_tables(counts: Counts, exponent: float) -> tuple[Thresholds, Ids]:
     Walker's alias method, built as Vose 1991 does: draw a place uniformly; it stands for itself
     with the probability in the first table, else for the word in the second.
     """
-    weights = np.maximum(counts, 1).astype(np.float64) ** exponent
+    powers = exponent * np.log(np.maximum(counts, 1))
+    weights = np.exp(powers - powers.max())  # so that no exponent is too large for a float
     share = weights * (len(weights) / weights.sum())
     alias = np.arange(len(share), dtype=np.int32)
     small = np.flatnonzero(share < 1).tolist()

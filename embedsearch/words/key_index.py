@@ -10,7 +10,7 @@ import numpy as np
 
 from embedsearch import index
 from embedsearch.device import free_memory
-from embedsearch.errors import IndexFileError, InputError
+from embedsearch.errors import IndexFileError
 from embedsearch.index import IndexConfig, Measured, NumpyIndex
 from embedsearch.index.section import read_measured
 from embedsearch.types import SILENT, Progress
@@ -93,11 +93,9 @@ class KeyIndex:
     ) -> list[tuple[str, float]]:
         """As `KeyedVectors.nearest`; equal ones in row order. Raises InputError."""
         query = self._vectors.checked_query(vector, topn)
-        norm = float(np.linalg.norm(query))
-        if norm == 0:
-            raise InputError("the vector zero is near to nothing")
         left_out = set(exclude)
-        scores, rows = self._index.search((query / norm)[None], topn + len(left_out))
+        unit = query / np.linalg.norm(query)
+        scores, rows = self._index.search(unit[None], topn + len(left_out))
         found = [
             (self._vectors.keys[row], float(score))
             for score, row in zip(scores[0], rows[0].tolist(), strict=True)

@@ -60,7 +60,7 @@ def draw_words(vectors: KeyedVectors, words: Sequence[str], path: str | Path, ti
         else:
             _draw_png(words, places, path, title)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from None
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def project(units: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from embedsearch.errors import InputError, NotFoundError, StorageError
+from embedsearch.errors import EmbedSearchError, InputError, NotFoundError, StorageError
+from embedsearch.store.lock import LOCK_NAME, OWNER_NAME, writer_lock
 from embedsearch.text.formats.reading import FILE_NAME
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import SILENT, Progress
 from embedsearch.word2vec.checkpoint import remove_checkpoint
 from embedsearch.word2vec.config import Word2VecConfig
+from embedsearch.word2vec.folder import (
+    OUTPUT,
+    SETTINGS,
+    VECTORS,
+    block_writer,
+    folder_files,
+    is_file,
+    replace_files,
+)
 from embedsearch.word2vec.gold import Analogies, Similarity, rate_pairs, read_gold, solve_analogies
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
-from embedsearch.word2vec.sentence_model import EMBEDDING_FOLDER, save_sentence_model
+from embedsearch.word2vec.sentence_model import EMBEDDING_FOLDER, sentence_model_files
 from embedsearch.word2vec.text import read_sequences
 from embedsearch.word2vec.training import train_word2vec
 
 CONFIG = "config.json"
 CHECKPOINT = "checkpoint"
 _SIGNS = ("+", "-")
+_MADE = (
+    *(CONFIG, CHECKPOINT, SETTINGS, VECTORS, OUTPUT),
+    *(EMBEDDING_FOLDER, "1_Normalize", "modules.json", "config_sentence_transformers.json"),
+    *(LOCK_NAME, OWNER_NAME),
+)
+"""In the folder that is trained into, which may lie among the texts, or they in it."""
 _MODEL_TOKENIZER = Path(EMBEDDING_FOLDER) / FILE_NAME
 
 
@@ -56,39 +76,21 @@ def train_words(
 
     The folder is for `KeyedVectors.load`, and it is a model of sentence-transformers that averages
     words, to be the `--model` of a collection. Run again after an interruption, it goes on after
-    the last whole epoch.
+    the last whole epoch. Until all is written, what was in the folder stays as it is.
 
     Args:
-        files: files and folders, see `read_sequences`.
+        files: files and folders, see `read_sequences`; what it makes in `out` is no text.
         tokenizer: a tokenizer.json or its folder, to train on its tokens; None: words.
         start: a folder that this function made, to go on from with this text; its tokenizer is
             kept. May be `out` itself.
 
-    Raises as `train_word2vec` and `read_sequences`.
+    Raises as `train_word2vec` and `read_sequences`, and LockedError where another process trains
+    into the folder.
     """
     began, out = time.perf_counter(), Path(out)
     config = config or Word2VecConfig()
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: --out names a folder")
-    known = load_vectors(start) if start is not None else None
-    if tokenizer is None and start is not None and _tokenizer_note(Path(start)):
-        tokenizer = Path(start) / _MODEL_TOKENIZER
-    own = Tokenizer.load(tokenizer) if tokenizer is not None else None
-    vectors = train_word2vec(
-        read_sequences(files, own, progress=progress),
-        config,
-        start=known,
-        checkpoint=out / CHECKPOINT,
-        progress=progress,
-    )
-    vectors.save(out)
-    save_sentence_model(vectors, out, tokenizer=own)
-    settings = {"tokenizer": tokenizer is not None, **asdict(config)}
-    try:
-        (out / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot write {out / CONFIG}: {error.strerror}") from None
-    remove_checkpoint(out / CHECKPOINT)
+    with _only_writer(out):
+        vectors = _train(files, out, config, tokenizer, start, progress)
     return WordsReport(
         out=str(out),
         words=int(vectors.counts.sum()) if vectors.counts is not None else 0,
@@ -99,13 +101,74 @@ def train_words(
     )
 
 
+def _train(
+    files: Sequence[str | Path],
+    out: Path,
+    config: Word2VecConfig,
+    tokenizer: str | Path | None,
+    start: str | Path | None,
+    progress: Progress,
+) -> KeyedVectors:
+    known = load_vectors(start) if start is not None else None
+    of_tokens = _of_tokens(Path(start)) if start is not None else None
+    if of_tokens is False and tokenizer is not None:
+        raise InputError(f"{start} has vectors of words, not of a tokenizer's tokens: name none")
+    if of_tokens and tokenizer is None and start is not None:
+        tokenizer = Path(start) / _MODEL_TOKENIZER
+    own = Tokenizer.load(tokenizer) if tokenizer is not None else None
+    vectors = train_word2vec(
+        read_sequences(files, own, exclude=[out / name for name in _MADE], progress=progress),
+        config,
+        start=known,
+        checkpoint=out / CHECKPOINT,
+        progress=progress,
+    )
+    settings = {"tokenizer": tokenizer is not None, **asdict(config)}
+    text = (json.dumps(settings, indent=2) + "\n").encode()
+    made, _ = folder_files(vectors, out)
+    try:
+        with sentence_model_files(vectors, out, own) as model:
+            replace_files({**made, **model, out / CONFIG: block_writer([text])})
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {out}: {error.strerror or error}; the same command goes on from "
+            f"{out / CHECKPOINT}"
+        ) from None
+    remove_checkpoint(out / CHECKPOINT)
+    return vectors
+
+
+@contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    """Holds the folder's lock: two trainings would take one another's checkpoints away. A folder
+    that was made for it is gone where nothing came of the training."""
+    with ExitStack() as held:
+        try:
+            if out.exists() and not out.is_dir():
+                raise InputError(f"{out} is a file: --out names a folder")
+            made = not out.exists()
+            out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(writer_lock(out))
+        except OSError as error:
+            if isinstance(error, EmbedSearchError):
+                raise
+            raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # it may be gone already
+                if made and {path.name for path in out.iterdir()} <= {LOCK_NAME, OWNER_NAME}:
+                    shutil.rmtree(out)
+            raise
+
+
 def load_vectors(path: str | Path) -> KeyedVectors:
     """Vectors from a folder of ours, or from a file in a format of word2vec.
 
     Raises NotFoundError, IndexFileError.
     """
     path = Path(path)
-    if path.is_file():
+    if is_file(path):
         return KeyedVectors.load_word2vec_format(path)
     return KeyedVectors.load(path)
 
@@ -134,8 +197,8 @@ def parse_expression(expression: str) -> tuple[list[str], list[str]]:
 def nearest_words(vectors: KeyedVectors, expression: str, k: int = 10) -> list[tuple[str, float]]:
     """The keys nearest to a sum of words, best first, with their cosine.
 
-    A word that is not there as it was typed is looked up in lower case. Raises NotFoundError,
-    InputError.
+    A word that is not there as it was typed is looked up in lower case and normal form C. Raises
+    NotFoundError, InputError.
     """
     positive, negative = parse_expression(expression)
     return vectors.most_similar(
@@ -147,7 +210,8 @@ def nearest_words(vectors: KeyedVectors, expression: str, k: int = 10) -> list[t
 
 @dataclass(frozen=True, kw_only=True)
 class WordsEvaluation:
-    """`analogies` over all files that have any, None where none has; `similarity` by file name."""
+    """`analogies` over all files that have any, None where none has; `similarity` by the file's
+    name without suffix, by its path where two have the same name."""
 
     analogies: Analogies | None
     similarity: dict[str, Similarity]
@@ -169,36 +233,46 @@ def evaluate_words(vectors: KeyedVectors, files: Sequence[str | Path]) -> WordsE
     Raises NotFoundError, InputError with file and line.
     """
     sections: dict[str, list[tuple[str, str, str, str]]] = {}
+    paths = _gold_files(files)
+    stems = Counter(path.stem for path in paths)
     similarity = {}
-    for path in _gold_files(files):
+    for path in paths:
         gold = read_gold(path)
         for name, questions in gold.analogies.items():
             sections.setdefault(name, []).extend(questions)
         if gold.pairs:
-            similarity[path.stem] = rate_pairs(vectors, gold.pairs)
+            name = path.stem if stems[path.stem] == 1 else str(path)
+            similarity[name] = rate_pairs(vectors, gold.pairs)
     analogies = solve_analogies(vectors, sections) if sections else None
     return WordsEvaluation(analogies=analogies, similarity=similarity)
 
 
 def _gold_files(files: Sequence[str | Path]) -> list[Path]:
-    found: list[Path] = []
+    """Each once, however often it is named."""
+    found: dict[Path, Path] = {}
     for path in map(Path, files):
-        inside = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        try:
+            inside = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        except OSError as error:
+            raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
         if not inside:
             raise NotFoundError(f"no .txt file in {path}")
-        found += inside
-    return found
+        for each in inside:
+            found.setdefault(each.resolve(), each)
+    return list(found.values())
 
 
 def _known(vectors: KeyedVectors, word: str) -> str:
-    folded = word.lower()
-    return folded if word not in vectors and folded in vectors else word
+    """The word as it was typed, else as `split_words` would write it."""
+    likely = (word, word.lower(), unicodedata.normalize("NFC", word).lower())
+    return next((each for each in likely if each in vectors), word)
 
 
-def _tokenizer_note(folder: Path) -> bool:
-    """Whether a folder's vectors are those of a tokenizer's tokens, not of words."""
+def _of_tokens(folder: Path) -> bool | None:
+    """Whether a folder's vectors are those of a tokenizer's tokens, not of words; None where
+    nothing tells."""
     try:
         settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return bool(settings["tokenizer"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None

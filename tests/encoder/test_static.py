@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from embedsearch.encoder import SentenceEncoder
 from embedsearch.encoder.bags import ROUNDS, bags_of, fit_tokens
 from embedsearch.encoder.static import StaticConfig, distil_static
+from embedsearch.encoder.static_folder import write_static
 from embedsearch.encoder.token_rows import read_vocabulary
 from embedsearch.errors import InputError, ModelError, NotFoundError, StorageError
 from embedsearch.types import SILENT
@@ -200,6 +202,10 @@ def test_a_byte_level_vocabulary(tmp_path):
         ({"passages": 0}, "passages must be at least 1"),
         ({"ridge": 0.0}, "ridge must be above 0"),
         ({"ridge": float("inf")}, "ridge must be above 0"),
+        ({"dims": 2.5}, "dims must be a whole number, not 2.5"),
+        ({"passages": True}, "passages must be a whole number"),
+        ({"seed": "x"}, "seed must be a whole number"),
+        ({"sif": "x"}, "sif must be a number"),
     ],
 )
 def test_settings_out_of_range(settings, part):
@@ -243,17 +249,52 @@ def test_nothing_is_overwritten(tiny, tmp_path):
 def test_an_output_below_a_file(tiny, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write the model"):
-        distil_static(tiny, tmp_path / "file" / "m")
+        distil_static("no model, which would be looked for later", tmp_path / "file" / "m")
+    with pytest.raises(StorageError, match="File name too long"):
+        distil_static(tiny, tmp_path / ("m" * 300))
 
 
 def test_what_fails_leaves_nothing(tiny, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
-    with pytest.raises(StorageError, match="No space left"):
-        distil_static(tiny, tmp_path / "m")
-    assert list(tmp_path.iterdir()) == []
+    def full_within_safetensors(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    for failing in (full, full_within_safetensors):
+        monkeypatch.setattr("safetensors.numpy.save_file", failing)
+        with pytest.raises(StorageError, match="No space left"):
+            distil_static(tiny, tmp_path / "m")
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_tokenizer_that_the_disk_has_no_room_for(tiny, tmp_path):
+    vocabulary = read_vocabulary(tiny / "tokenizer.json")
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def fill(folder, _tokens, save_tokenizer):
+        (folder / "tokenizer.json").symlink_to("/dev/full")
+        save_tokenizer(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("embedsearch.encoder.static_folder.fill_static_folder", fill)
+        with pytest.raises(StorageError, match="No space left"):
+            write_static(home / "m", vocabulary, np.zeros((vocabulary.size, 2), np.float32), {})
+    assert list(home.iterdir()) == []
+
+
+def test_the_output_may_be_where_one_stands_or_a_link(tiny, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    distil_static(tiny, ".", StaticConfig(dims=8))
+    assert SentenceEncoder.load(".").dim == 8
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    distil_static(tiny, tmp_path / "link", StaticConfig(dims=8))
+    assert SentenceEncoder.load(tmp_path / "there").dim == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "link", "there"]
 
 
 def test_a_static_model_is_not_distilled_again(distilled, tmp_path):

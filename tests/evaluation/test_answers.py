@@ -67,6 +67,8 @@ def file(tmp_path):
         ("", [], 1, 1, False),
         ("words", [], 0, 0, False),
         ("New\nYork", ["new york"], 1, 1, True),
+        ("", ["The", "Beatles"], 0, 0, False),  # the first has no word, so it is no answer
+        ("", ["The"], 1, 1, False),
     ],
 )
 def test_measures(text, answers, exact, overlap, held):
@@ -164,3 +166,5 @@ def test_files_in_another_layout(tmp_path, content, part):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(NotFoundError, match=r"none\.json"):
         read_squad(tmp_path / "none.json")
+    with pytest.raises(InputError, match="File name too long"):
+        read_squad(tmp_path / ("n" * 300))

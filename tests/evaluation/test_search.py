@@ -276,6 +276,9 @@ def test_missing_parts_are_named(tmp_path: Path, judged: Path) -> None:
         evaluate(tmp_path / "nowhere")
     with pytest.raises(NotFoundError, match="no judgements"):
         evaluate(tmp_path)
+    for split in (None, "test"):
+        with pytest.raises(InputError, match="File name too long"):
+            evaluate(tmp_path / ("n" * 300), split=split)
     (judged / "corpus.jsonl").unlink()
     with pytest.raises(NotFoundError, match=r"neither corpus\.jsonl"):
         evaluate(judged)
@@ -313,6 +316,22 @@ def test_damaged_lines_are_told_and_a_query_given_twice_refused(judged: Path) ->
         file.write('{"_id": "a", "text": "again"}\n')
     with pytest.raises(InputError, match="the query id 'a' stands in it more than once"):
         evaluate(judged)
+
+
+def test_an_id_that_two_documents_have_is_told(judged: Path) -> None:
+    with (judged / "corpus.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"_id": "3", "text": "rain"}) + "\n")
+    notes = Notes()
+    assert evaluate(judged, notes).documents == len(CORPUS)
+    assert any("1 ids stand in the corpus more than once" in note for note in notes.notes)
+    assert any("'3'" in note for note in notes.notes)
+
+
+def test_fewer_results_than_recall_asks_for_are_told(judged: Path) -> None:
+    for depth, told in ((10, True), (100, False)):
+        notes = Notes()
+        evaluate(judged, notes, depth=depth)
+        assert any("10 results a query: recall@100" in note for note in notes.notes) is told
 
 
 @pytest.mark.parametrize("settings", [{"depth": 0}, {"mode": "fuzzy"}])

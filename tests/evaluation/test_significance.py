@@ -43,3 +43,6 @@ def test_the_same_and_the_clearly_better():
 def test_scores_that_are_no_pairs():
     with pytest.raises(InputError, match="in pairs"):
         compare_paired([0.1], [0.1, 0.2])
+    for wrong in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="finite"):
+            compare_paired([0.1, wrong], [0.1, 0.2])

@@ -56,6 +56,29 @@ def test_analogies_are_gensims(tmp_path, vectors):
     assert found.sections[1].covered == 1
 
 
+def test_keys_that_differ_in_case_count_as_one_as_gensim_has_them(tmp_path):
+    random = np.random.default_rng(3)
+    keys, rows = [], []
+    for word in WORDS:
+        place = random.normal(size=6)
+        for key in (word, word.upper())[: random.integers(1, 3)]:
+            keys.append(key)
+            rows.append(place + random.normal(size=6) * 0.2)
+    vectors = KeyedVectors(keys, np.array(rows, np.float32))
+    questions = []
+    for _ in range(400):
+        a, b, c = random.choice(WORDS, 3, replace=False).tolist()
+        near = vectors.most_similar([b, c], [a], topn=12)
+        answer = next(key.lower() for key, _ in near if key.lower() not in (a, b, c))
+        questions.append((a, b.upper(), c, answer if random.random() < 0.8 else a))
+    path = questions_file(tmp_path / "questions.txt", {"one": questions})
+    found = solve_analogies(vectors, read_gold(path).analogies)
+    score, _ = vectors.to_gensim().evaluate_word_analogies(str(path))
+    assert found.total.covered == 400
+    assert found.total.accuracy == pytest.approx(score)
+    assert 0.7 < score < 0.9
+
+
 def test_rated_pairs_are_scipys(tmp_path, vectors):
     random = np.random.default_rng(1)
     pairs = [

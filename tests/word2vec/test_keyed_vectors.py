@@ -134,11 +134,28 @@ def test_unknown_words_come_with_near_spellings(word, near):
         lambda v: KeyedVectors(["a", "a"], v.vectors[:2]),
         lambda v: KeyedVectors(v.keys, v.vectors.astype(np.float64)),
         lambda v: KeyedVectors(v.keys, v.vectors, counts=np.zeros(3, np.int64)),
+        lambda v: KeyedVectors(["a"], v.vectors[:1], counts=[1]),
+        lambda v: KeyedVectors(["a"], [[1.0, 2.0]]),
+        lambda v: KeyedVectors(["a"], np.float32(1)),
+        lambda v: KeyedVectors([7], v.vectors[:1]),
+        lambda v: v[5],
+        lambda v: v[["w1"]],
+        lambda v: v.most_similar(["w1", 5]),
+        lambda v: v.most_similar([v["w1"]]),
+        lambda v: v.most_similar([("w1", "w2")]),
+        lambda v: v.most_similar("w1", "w1"),
+        lambda v: v.nearest(np.zeros(12, np.float32)),
     ],
 )
 def test_wrong_use(ours, call):
     with pytest.raises(InputError):
         call(ours)
+
+
+def test_weights_may_be_numpys(ours):
+    expected = ours.most_similar([("w1", 0.5), "w2"])
+    assert ours.most_similar([("w1", np.float32(0.5)), "w2"]) == expected
+    assert ours.most_similar(("w1", np.float32(0.5))) == ours.most_similar(("w1", 0.5))
 
 
 # saving
@@ -201,6 +218,12 @@ def test_saving_over_what_is_loaded_and_dropping_the_second_matrix(saved):
         ("vectors.json", lambda data: data.replace(b'"w7"', b'"w8x"'), "interrupted"),
         ("vectors.json", lambda data: data.replace(b'"w7"', b"7"), "keys are not strings"),
         ("vectors.json", lambda data: data.replace(b'"counts"', b'"count"'), "counts"),
+        (
+            "vectors.json",
+            lambda data: data.replace(b"[49, ", b"["),
+            "vectors.json is damaged.*counts",
+        ),
+        ("vectors.json", lambda data: data.replace(b'"w7"', rb'"\ud800"'), "surrogates"),
     ],
 )
 def test_damaged_files_are_told(saved, name, change, message):

@@ -19,7 +19,9 @@ def found() -> KeyedVectors:
     return KeyedVectors(keys, vectors, counts=np.array([900, 40, 30, 20, 8, 1, 1]))
 
 
-def test_the_encoder_is_sif(tmp_path, found):
+@pytest.mark.parametrize("rows", [1, 3, 1 << 12])
+def test_the_encoder_is_sif(tmp_path, found, monkeypatch, rows):
+    monkeypatch.setattr("embedsearch.word2vec.sentence_model._ROWS_AT_A_TIME", rows)
     save_sentence_model(found, tmp_path / "model", weight=0.01)
     encoder = SentenceEncoder.load(tmp_path / "model")
     texts = ["The cat, the mat!", "on CAFÉ île", "unknown cat", "nothing here"]

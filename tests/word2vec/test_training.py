@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from embedsearch.errors import DeviceError, InputError, StorageError
-from embedsearch.word2vec import KeyedVectors, Word2VecConfig, train_word2vec, training
+from embedsearch.word2vec import (
+    KeyedVectors,
+    Word2VecConfig,
+    corpus,
+    train_word2vec,
+    training,
+)
 from embedsearch.word2vec.checkpoint import remove_checkpoint
 from embedsearch.word2vec.torch_training import TorchTrainer
 from tests.word2vec.texts import ENDS, GROUPS, sentences
@@ -146,22 +152,11 @@ def test_errors_of_the_text_itself_come_through():
         train_word2vec(text(), Word2VecConfig(**SMALL))
 
 
-def test_a_full_disk_is_told(monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    class Full:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        write = flush = full
-
-    monkeypatch.setattr(Path, "open", lambda *_, **__: Full())
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [2, 1 << 21])
+def test_a_full_disk_is_told(words):
     with pytest.raises(StorageError, match="No space left"):
-        train_word2vec([["a", "b"]], Word2VecConfig(**SMALL, device="cpu"))
+        corpus.Scan([["a"] * words], Path("/dev/full"))
 
 
 def test_a_vocabulary_that_min_count_empties():
@@ -193,6 +188,27 @@ def test_a_vocabulary_that_min_count_empties():
 def test_settings_that_make_no_sense(setting):
     with pytest.raises(InputError, match=next(iter(setting))):
         Word2VecConfig(**setting)
+
+
+@pytest.mark.parametrize("setting", [{"alpha": 1.0}, {"negative": 1000}])
+def test_a_training_that_bursts_is_told_and_leaves_nothing(tmp_path, setting):
+    text = [["a", "b", "c", "d"] * 10] * 20
+    config = Word2VecConfig(
+        **SMALL | {"vector_size": 8, "window": 5} | setting, epochs=20, workers=1
+    )
+    with pytest.raises(InputError, match="beyond all bounds; try alpha="):
+        train_word2vec(text, config, checkpoint=tmp_path / "checkpoint")
+    state = tmp_path / "checkpoint" / "state.json"
+    assert not state.exists() or "NaN" not in state.read_text()
+
+
+def test_a_sample_that_leaves_nothing_is_told():
+    told = Told()
+    text, config = [["a", "b"]] * 20, Word2VecConfig(**SMALL | {"sample": 1e-300}, epochs=2)
+    train_word2vec(text, config, progress=told)
+    assert told.notes[-1].startswith("nothing was learned: sample=1e-300")
+    train_word2vec(text, Word2VecConfig(**SMALL, epochs=2), progress=told)
+    assert told.notes[-1].startswith("epoch 2")
 
 
 # going on
@@ -238,10 +254,12 @@ def test_a_checkpoint_of_another_run_is_not_taken(tmp_path, change):
     else:
         file = next(tmp_path.glob("syn1-*"))
         file.write_bytes(file.read_bytes()[:-1])
+    (tmp_path / "state.json.1234.partial").write_text("of a process that was killed")
     told = Told()
     train_word2vec(text, config, checkpoint=tmp_path, progress=told)
     remove_checkpoint(tmp_path)
     assert not any(note.startswith("going on") for note in told.notes)
+    assert "from the beginning" in told.notes[0]
     assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]
 
 

@@ -16,7 +16,7 @@ from embedsearch.word2vec.vocabulary import keep_thresholds, noise_tables
 COUNTS = st.lists(st.integers(1, 10**6), min_size=1, max_size=50)
 
 
-@given(COUNTS, st.sampled_from([0.0, 0.5, 0.75, 1.0]))
+@given(COUNTS, st.sampled_from([-0.5, 0.0, 0.5, 0.75, 1.0]))
 def test_the_alias_tables_hold_the_noise_distribution(counts, exponent):
     threshold, alias = noise_tables(np.array(counts), exponent)
     own = threshold / 2.0**32
@@ -24,6 +24,14 @@ def test_the_alias_tables_hold_the_noise_distribution(counts, exponent):
     np.add.at(found, alias, 1 - own)
     expected = np.array(counts, float) ** exponent
     np.testing.assert_allclose(found / len(counts), expected / expected.sum(), atol=1e-8)
+
+
+@pytest.mark.parametrize(("exponent", "drawn"), [(1e3, 1), (-1e3, 2), (1e300, 1), (-1e300, 2)])
+def test_a_huge_exponent_draws_one_word_alone(exponent, drawn):
+    threshold, alias = noise_tables(np.array([70, 900, 3, 200]), exponent)
+    certain = threshold / 2.0**32 > 0.5
+    assert certain.tolist() == [place == drawn for place in range(4)]
+    assert np.where(certain, np.arange(4), alias).tolist() == [drawn] * 4
 
 
 @given(COUNTS, st.sampled_from([1e-5, 1e-3, 0.1]))

@@ -7,10 +7,11 @@ import json
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 import embedsearch as es
 from embedsearch.encoder import SentenceEncoder
-from embedsearch.errors import InputError, NotFoundError
+from embedsearch.errors import InputError, LockedError, NotFoundError, StorageError
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.text.words import word_tokenizer
 from embedsearch.words.plots import draw_words, project
@@ -54,6 +55,115 @@ def test_the_report_and_the_folder(tmp_path, corpus):
     np.testing.assert_array_equal(vectors.vectors, expected.vectors)
 
 
+def test_the_folder_may_lie_among_the_texts(tmp_path, corpus):
+    home = tmp_path / "notes"
+    home.mkdir()
+    (home / "text.txt").write_bytes(corpus.read_bytes())
+    first = train_words([home], home / "words", CONFIG)
+    again = train_words([home], home / "words", CONFIG)
+    assert (again.words, again.losses) == (first.words, first.losses)
+    train_words([home / "text.txt"], home, CONFIG)
+    beside = train_words([home / "text.txt"], home, CONFIG)
+    assert (beside.words, beside.losses) == (first.words, first.losses)
+
+
+def killed(epoch):
+    """Progress of a run that is interrupted after an epoch."""
+
+    class Killed:
+        def start(self, *_):
+            pass
+
+        def advance(self, *_):
+            pass
+
+        def note(self, message):
+            if message.startswith(f"epoch {epoch}"):
+                raise KeyboardInterrupt
+
+    return Killed()
+
+
+def test_an_interrupted_run_goes_on_where_the_folder_lies_among_the_texts(tmp_path, corpus):
+    whole = train_words([corpus], tmp_path / "whole", CONFIG)
+    home = tmp_path / "notes"
+    home.mkdir()
+    (home / "text.txt").write_bytes(corpus.read_bytes())
+    with pytest.raises(KeyboardInterrupt):
+        train_words([home], home / "words", CONFIG, progress=killed(5))
+    assert (home / "words" / "checkpoint" / "state.json").is_file()
+    found = train_words([home], home / "words", CONFIG)
+    assert found.losses == whole.losses
+    np.testing.assert_array_equal(
+        es.KeyedVectors.load(home / "words").vectors,
+        es.KeyedVectors.load(tmp_path / "whole").vectors,
+    )
+
+
+def test_a_second_training_into_the_folder_is_told_to_wait(tmp_path, corpus):
+    class Second:
+        error = None
+
+        def start(self, *_):
+            pass
+
+        def advance(self, *_):
+            pass
+
+        def note(self, message):
+            if message.startswith("epoch 2"):
+                with pytest.raises(LockedError, match=r"wait|write again"):
+                    train_words([corpus], tmp_path / "words", CONFIG)
+                Second.error = True
+
+    report = train_words([corpus], tmp_path / "words", CONFIG, progress=Second())
+    assert Second.error
+    assert len(report.losses) == 8
+    assert es.KeyedVectors.load(tmp_path / "words").losses == report.losses
+
+
+def test_a_training_that_cannot_be_leaves_no_folder(tmp_path, corpus):
+    with pytest.raises(NotFoundError):
+        train_words([tmp_path / "none"], tmp_path / "words", CONFIG)
+    assert not (tmp_path / "words").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(NotFoundError):
+        train_words([tmp_path / "none"], tmp_path / "mine", CONFIG)
+    assert (tmp_path / "mine").is_dir()
+    with pytest.raises(StorageError, match="Not a directory"):
+        train_words([corpus], corpus / "words", CONFIG)
+
+
+@pytest.mark.parametrize("broken", ["vectors", "model", "settings"])
+def test_until_all_is_written_nothing_changes(tmp_path, corpus, monkeypatch, broken):
+    folder = tmp_path / "words"
+    train_words([corpus], folder, CONFIG)
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    whole = train_words([corpus], tmp_path / "whole", CONFIG, start=folder)
+
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    def no_space(_path):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if broken == "model":
+            patch.setattr("safetensors.numpy.save_file", full)
+        elif broken == "vectors":
+            patch.setattr("embedsearch.word2vec.folder.matrix_writer", lambda *_: no_space)
+            patch.setattr("embedsearch.word2vec.checkpoint.Checkpoint.save", lambda *_: None)
+        else:
+            patch.setattr("embedsearch.words.queries.block_writer", lambda _: no_space)
+        with pytest.raises(StorageError, match=r"No space left on device.*the same command"):
+            train_words([corpus], folder, CONFIG, start=folder)
+    after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert {p: data for p, data in after.items() if "checkpoint" not in p.parts} == before
+    found = train_words([corpus], folder, CONFIG, start=folder)  # the text is not learned twice
+    assert found.losses == whole.losses
+    assert {p.name for p in folder.iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
+
+
 def test_search_that_learned_from_the_text_alone(tmp_path, model):
     encoder = SentenceEncoder.load(model)
     assert encoder.dim == 16
@@ -92,6 +202,14 @@ def test_training_on_the_tokens_of_a_tokenizer(tmp_path, corpus):
     assert es.KeyedVectors.load(tmp_path / "words").keys == found.keys
 
 
+def test_words_and_tokens_are_not_mixed(tmp_path, corpus, model):
+    folder = tmp_path / "tok"
+    folder.mkdir()
+    word_tokenizer(["the", "cat"]).save(str(folder / "tokenizer.json"))
+    with pytest.raises(InputError, match="vectors of words"):
+        train_words([corpus], tmp_path / "words", CONFIG, tokenizer=folder, start=model)
+
+
 @pytest.mark.parametrize(
     ("expression", "positive", "negative"),
     [
@@ -116,12 +234,33 @@ def test_nearest_words(model):
     assert nearest_words(vectors, "CAT + dog", 3) == vectors.most_similar(["cat", "dog"], topn=3)
     with pytest.raises(NotFoundError, match="gold"):
         nearest_words(vectors, "golds")
+    accent = es.KeyedVectors(["café", "b"], np.eye(2, dtype=np.float32))
+    assert nearest_words(accent, "Cafe\u0301") == [("b", 0)]
 
 
 def test_vectors_from_a_file_of_word2vec(tmp_path, model):
     vectors = load_vectors(model)
     vectors.save_word2vec_format(tmp_path / "vectors.bin", binary=True)
     assert load_vectors(tmp_path / "vectors.bin").keys == vectors.keys
+
+
+def test_files_of_the_same_name_and_a_file_that_is_named_twice(tmp_path, model):
+    vectors = load_vectors(model)
+    for name, rows in (
+        ("one", "cat dog 9\ncat gold 1\ntea milk 8\n"),
+        ("two", "cat dog 1\nx y 2\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pairs.txt").write_text(rows)
+    (tmp_path / "one" / "questions.txt").write_text(": s\ncat dog iron gold\n")
+    found = evaluate_words(
+        vectors, [tmp_path / "one", tmp_path / "two", tmp_path / "one" / "questions.txt"]
+    )
+    assert {name: value.pairs for name, value in found.similarity.items()} == {
+        str(tmp_path / "one" / "pairs.txt"): 3,
+        str(tmp_path / "two" / "pairs.txt"): 2,
+    }
+    assert found.analogies.total.questions == 1
 
 
 def test_evaluation(tmp_path, model):
