@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.tuning.modes import readable_as
+from embedsearch.tuning.storage import disk_errors
 
 if TYPE_CHECKING:
     from embedsearch.types import Vectors
@@ -36,17 +37,14 @@ def fill_static_folder(
     other things stand beside them; model2vec reads those of `folder` itself alone. What the disk
     refuses is an OSError.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     embedding, paths = folder / embedding_path, (embedding_path, "1_Normalize")
     for path in paths:
         (folder / path).mkdir(exist_ok=True)
     save_tokenizer(embedding)
-    try:
+    with disk_errors():
         save_file({"embedding.weight": tokens}, embedding / "model.safetensors", {"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(str(error)) from None
     modules = [
         {
             "idx": number,
