@@ -12,6 +12,7 @@ from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Json
 from embedsearch.cli.output import print_json, remark, remark_skipped
 from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.text.formats.reading import SAVED_NAMES
 from embedsearch.text.terms import Term, TermConfig, mine_terms
 from embedsearch.text.texts import TextFiles
 from embedsearch.text.tokenizer import Tokenizer
@@ -86,7 +87,7 @@ def tokenizer(
         end_token=end_token,
     )
     began = time.perf_counter()
-    texts = TextFiles(inputs)
+    texts = TextFiles(inputs, exclude=[out / name for name in SAVED_NAMES])
     with TerminalProgress() as progress:
         trained = Tokenizer.train(texts, config, progress=progress)
     trained.save(out)
@@ -126,7 +127,7 @@ def terms(
     """
     config = TermConfig(limit=limit, min_count=min_count, min_pieces=min_pieces)
     before = Tokenizer.load(base)
-    texts = TextFiles(inputs)
+    texts = TextFiles(inputs, exclude=[out / name for name in SAVED_NAMES])
     with TerminalProgress() as progress:
         mined = mine_terms(before, texts, config, progress=progress)
     words = dict.fromkeys([*(found.text for found in mined), *(term or [])])

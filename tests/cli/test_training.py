@@ -39,6 +39,17 @@ def test_train_tokenizer(cli, texts, tmp_path):
     assert "e.pdf" in outcome.err
 
 
+def test_what_was_trained_is_no_text(cli, texts):
+    for out in ("texts", "texts/own"):
+        command = ("train", "tokenizer", "texts", "--out", out, "--min-frequency", 1)
+        assert cli(*command).code == 0
+        first = Tokenizer.load(out).vocabulary()
+        assert cli(*command).code == 0
+        assert Tokenizer.load(out).vocabulary() == first
+        (texts / "tokenizer.json").unlink(missing_ok=True)
+        (texts / "tokenizer_config.json").unlink(missing_ok=True)
+
+
 def test_settings(cli, texts, tmp_path):
     outcome = cli(
         *("train", "tokenizer", texts / "c.jsonl", "--out", "out", "--kind", "word"),

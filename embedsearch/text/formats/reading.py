@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FILE_NAME = "tokenizer.json"
 CONFIG_NAME = "tokenizer_config.json"
 TEMPLATE_NAME = "chat_template.jinja"
+SAVED_NAMES = (FILE_NAME, CONFIG_NAME, TEMPLATE_NAME)
+"""What `Tokenizer.save` writes into a folder."""
 KNOWN = (
     f"{FILE_NAME}, vocab.json with merges.txt, vocab.txt, a SentencePiece .model or a .tiktoken "
     "rank file"
