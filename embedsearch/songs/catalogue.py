@@ -199,7 +199,9 @@ class Catalogue(Mapping[str, Song]):
 def words_of(text: str) -> list[str]:
     """Words without case, accents and apostrophes."""
     folded = unicodedata.normalize("NFKD", _APOSTROPHE.sub("", text).casefold())
-    return _WORD.findall("".join(sign for sign in folded if not unicodedata.combining(sign)))
+    if not folded.isascii():
+        folded = "".join(sign for sign in folded if not unicodedata.combining(sign))
+    return _WORD.findall(folded)
 
 
 def _norm(text: str) -> str:
