@@ -64,8 +64,9 @@ def current_state(db: Database) -> State:
 
 def deletions_after(db: Database, last: int) -> RowIds:
     """Chunk rows deleted after the deletion `last`, sorted."""
-    rows = db.execute("SELECT chunk FROM deletions WHERE id > ?", [last]).fetchall()
-    return np.unique(np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows)))
+    sql = "SELECT DISTINCT chunk FROM deletions WHERE id > ? ORDER BY chunk"
+    rows = db.execute(sql, [last]).fetchall()
+    return np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
 
 
 def next_generation(db: Database) -> int:
