@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import processors
 
 from embedsearch.errors import InputError, ModelError, NotFoundError, StorageError
 from embedsearch.text.tokenizer import Encoding, Tokenizer
@@ -22,6 +23,15 @@ def model_folder():
 @pytest.fixture(scope="module")
 def tokenizer(model_folder):
     return Tokenizer.load(model_folder)
+
+
+@pytest.fixture(scope="module")
+def roberta():
+    made = Tokenizer.train(["a b c the end"] * 2, kind="byte-bpe", vocab_size=270)
+    backend = made.with_tokens(special_tokens=["<s>", "</s>"])._backend
+    ends = [(token, backend.token_to_id(token)) for token in ("</s>", "<s>")]
+    backend.post_processor = processors.RobertaProcessing(*ends, add_prefix_space=False)
+    return Tokenizer(backend)
 
 
 def test_encode_gives_ids_tokens_and_offsets(tokenizer):
@@ -134,6 +144,19 @@ def test_truncation_without_special_tokens(tokenizer):
     found = tokenizer.encode("a b c d", special_tokens=False, max_tokens=3)
     assert found.tokens == ["a", "b", "c"]
     assert (found.cut_tokens, found.cut) == (1, (6, 7))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@given(text=st.text("abc é\n", max_size=60), limit=st.integers(3, 12))
+def test_truncation_keeps_offsets_without_their_blanks(roberta, side, text, limit):
+    """RoBERTa's post-processor takes the blank of ` word` off its offsets: once."""
+    whole = roberta.encode(text)
+    cut = roberta.encode(text, max_tokens=limit, truncation_side=side)
+    assert len(cut.offsets) == min(limit, len(whole.offsets))
+    kept = len(cut.offsets) - 2
+    spans = whole.offsets[1:-1]
+    assert cut.offsets[1:-1] == (spans[:kept] if side == "right" else spans[len(spans) - kept :])
+    assert cut.offsets[0] == cut.offsets[-1] == (0, 0)
 
 
 @pytest.mark.parametrize("limit", [2, 0, -1, True, 2.5])
