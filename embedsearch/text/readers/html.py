@@ -5,15 +5,16 @@ from __future__ import annotations
 import codecs
 import re
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import ReadError
 from embedsearch.text.decode import byte_order_mark, decode
-from embedsearch.text.readers.content import Content
+from embedsearch.text.readers.content import Content, fence, heading, paragraph
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
-    from bs4.element import PageElement, Tag
+    from bs4.element import NavigableString, PageElement, Tag
     from markdownify import MarkdownConverter
 
 _WITHOUT_TEXT = ["script", "style", "template", "noscript", "svg", "nav", "head"]
@@ -22,6 +23,14 @@ _BLOCKS = (
     "header footer main aside section article figure address details summary form fieldset legend "
     "optgroup menu dialog search hgroup center textarea video audio canvas object iframe"
 ).split()
+# What Markdown writes on lines of its own, and what it writes around text within a line.
+_ON_LINES = frozenset(
+    "div p h1 h2 h3 h4 h5 h6 ul ol li dl dt dd table thead tbody tfoot tr td th caption hr pre "
+    "blockquote figcaption".split()
+)
+_AFTER_BREAK = _ON_LINES | {"br"}
+_FORMATTING = frozenset("b strong i em del s code kbd samp sub sup".split())
+_HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
 # Invisible characters within words: soft hyphen, word joiner, zero width space. The last separates
 # the words of Thai, Lao, Burmese and Khmer, which are written without blanks: there it is kept.
 _INVISIBLE = re.compile("[\u00ad\u2060]|(?<![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b")
@@ -37,6 +46,8 @@ def read_html(data: bytes, _max_bytes: int) -> Content:
     text, remark = _decode(data)
     try:
         soup = _parse(text)
+        for drawing in soup.find_all("svg"):  # it may have a title of its own
+            drawing.decompose()
         title = soup.title.get_text() if soup.title else ""
         markdown = _INVISIBLE.sub("", _markdown(soup))
     except RecursionError:
@@ -90,15 +101,46 @@ def _markdown(soup: BeautifulSoup) -> str:
             node.extract()  # comments, <?php … ?>
     for block in soup.find_all(_BLOCKS):
         block.name = "div"
+    for block in soup.find_all(list(_ON_LINES)):
+        _without_formatting(block)
     lines = (line.rstrip() for line in _converter().convert_soup(soup).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _without_formatting(block: Tag) -> None:
+    """Takes off emphasis and the like from around a block: Markdown has it within lines only."""
+    for parent in block.parents:
+        if parent.name in _ON_LINES:
+            return
+        if parent.name in _FORMATTING:
+            parent.name = "span"
 
 
 def _converter() -> MarkdownConverter:
     from markdownify import ATX, MarkdownConverter
 
+    base: Any = MarkdownConverter  # its own types do not know what may be overridden
+
     class Converter(MarkdownConverter):
-        """Parts from their neighbours all elements that a browser shows apart."""
+        """Parts from their neighbours all elements that a browser shows apart, and takes no text
+        for Markdown."""
+
+        def process_text(self, el: NavigableString, parent_tags: set[str]) -> str:
+            text = str(base.process_text(self, el, parent_tags))
+            if _HEADINGS & parent_tags and "_noformat" not in parent_tags:
+                return heading(text)
+            if {"_inline", "_noformat"} & parent_tags:
+                return text
+            before = el.previous_sibling
+            begins_line = before is None or getattr(before, "name", "") in _AFTER_BREAK
+            return paragraph(text) if begins_line else paragraph(f"x{text}")[1:]
+
+        def convert_pre(self, tag: Tag, text: str, parent_tags: set[str]) -> str:
+            made = str(base.convert_pre(self, tag, text, parent_tags))
+            if "```" not in text:
+                return made
+            mark = fence(text)
+            return f"\n\n{mark}{made.strip()[3:-3]}{mark}\n\n"
 
         def convert_div(self, _tag: Tag, text: str, parent_tags: set[str]) -> str:
             text = text.strip()
@@ -107,7 +149,17 @@ def _converter() -> MarkdownConverter:
             # An empty one too, for the blanks around it are dropped.
             return f"\n\n{text}\n\n" if text else "\n"
 
-        convert_p = convert_div
+        convert_p = convert_caption = convert_div
+
+        def convert_hN(self, n: int, tag: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: N802
+            made = str(base.convert_hN(self, n, tag, text, parent_tags))
+            return f" {made} " if "_inline" in parent_tags else made
+
+        def convert_list(self, tag: Tag, text: str, parent_tags: set[str]) -> str:
+            made = str(base.convert_list(self, tag, text, parent_tags))
+            return made if made.endswith("\n") else f"{made}\n"
+
+        convert_ul = convert_ol = convert_list
 
         def convert_button(self, tag: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: ARG002
             before = "" if _no_word(tag.previous_sibling, slice(-1, None)) else " "
@@ -116,6 +168,8 @@ def _converter() -> MarkdownConverter:
 
         convert_label = convert_option = convert_output = convert_button
 
+    for name in (f"convert_{tag}" for tag in _FORMATTING):
+        setattr(Converter, name, _keeping_blanks(getattr(Converter, name)))
     return Converter(
         heading_style=ATX,
         bullets="-",
@@ -123,6 +177,25 @@ def _converter() -> MarkdownConverter:
         escape_asterisks=False,
         escape_underscores=False,
     )
+
+
+def _keeping_blanks(convert: Callable[..., str]) -> Callable[..., str]:
+    """A conversion that leaves the white space at the ends of an element between words."""
+
+    def keeping(converter: Any, tag: Tag, text: str, parent_tags: set[str]) -> str:
+        if "_noformat" in parent_tags:
+            return text
+        inner = text.strip()
+        if not inner:
+            return _blank(text)
+        before, _, after = text.partition(inner)
+        return _blank(before) + convert(converter, tag, inner, parent_tags) + _blank(after)
+
+    return keeping
+
+
+def _blank(space: str) -> str:
+    return "\n" if "\n" in space else " " if space else ""
 
 
 def _no_word(node: PageElement | None, edge: slice) -> bool:
