@@ -239,7 +239,8 @@ def test_jsonl_in_the_beir_layout(read: Read, notes: Notes) -> None:
     lines = [
         '{"_id": "a", "id": "z", "title": " The\\ntitle ", "text": " kept \\r\\n", '
         '"metadata": {"u": [1]}}',
-        '{"id": 7, "text": "seven", "url": "x", "rank": 1.5, "flag": true, "list": [1], "n": null}',
+        '{"id": 7, "text": "seven", "url": "x", "rank": 1.5, "flag": true, "n": null, '
+        '"tags": ["a", "b"], "author": {"name": "Ann"}}',
         '{"title": "no text"}\r',
         "",
         '{"_id": "", "text": "own id", "metadata": null, "title": null}',
@@ -247,7 +248,17 @@ def test_jsonl_in_the_beir_layout(read: Read, notes: Notes) -> None:
     ]
     assert read("a.jsonl", "\n".join(lines)) == [
         Document(id="a", title="The title", text=" kept \r\n", metadata={"u": [1]}),
-        Document(id="7", text="seven", metadata={"url": "x", "rank": 1.5, "flag": True}),
+        Document(
+            id="7",
+            text="seven",
+            metadata={
+                "url": "x",
+                "rank": 1.5,
+                "flag": True,
+                "tags": ["a", "b"],
+                "author": {"name": "Ann"},
+            },
+        ),
         Document(id="d#3", text="", title="no text"),
         Document(id="d#5", text="own id"),
         Document(id="b", text="wins", metadata={"u": 2}),
@@ -394,7 +405,24 @@ def test_a_row_with_nothing_to_find_is_noted(read: Read, notes: Notes) -> None:
 
 def test_a_quote_that_is_never_closed_is_noted(read: Read, notes: Notes) -> None:
     assert [d.text for d in read("a.csv", 'n,text\n1,one\n2,"two\n3,three\n')] == ["one"]
-    assert notes == [("d:3", "a quotation mark that is never closed")]
+    assert notes == [("d:3", "a quotation mark that is never closed, up to line 4")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_delimiter_that_is_declared(read: Read, notes: Notes, delimiter: str) -> None:
+    table = f"sep={delimiter}\r\nid{delimiter}text\r\n1{delimiter}one\r\nbad\r\n"
+    assert read("a.csv", table) == [Document(id="1", text="one")]
+    assert notes == [("d:4", "1 fields where the header row has 2")]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_lines_that_are_ended_by_carriage_returns(read: Read, notes: Notes, mark: bytes) -> None:
+    table = 'id,text\r1,one\r2,"two\rlines"\rbad\r' + "3,x\r" * 50_000
+    found = read("a.csv", mark + table.encode())
+    assert [document.text for document in found[:2]] == ["one", "two\nlines"]
+    assert len(found) == 50_002
+    assert notes == [("d:5", "1 fields where the header row has 2")]
+    assert len(read("a.jsonl", mark + b'{"text": "one"}\r{"text": "two"}\r')) == 2
 
 
 def test_quotes_among_tabs_are_text(read: Read, notes: Notes) -> None:
