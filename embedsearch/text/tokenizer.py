@@ -266,6 +266,8 @@ class Tokenizer:
             files[TEMPLATE_NAME] = self._chat_template
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
+            if self._chat_template is None:  # one that is there is that of another tokenizer
+                Path(folder, TEMPLATE_NAME).unlink(missing_ok=True)
             for name, content in files.items():
                 unfinished = Path(folder, f"{name}.tmp")
                 unfinished.write_text(content, encoding="utf-8")

@@ -99,6 +99,13 @@ def test_a_template_in_the_config(plain, value, tmp_path):
     assert text.startswith("<|im_start|>user")
 
 
+def test_a_template_of_another_tokenizer_goes(plain, tmp_path):
+    plain.with_chat_template(CHATML).save(tmp_path)
+    plain.save(tmp_path)
+    with pytest.raises(InputError, match="no chat template"):
+        Tokenizer.load(tmp_path).apply_chat_template(MESSAGES)
+
+
 def test_no_template(plain):
     with pytest.raises(InputError, match=r"no chat template.*chat_template\.jinja"):
         plain.apply_chat_template(MESSAGES)

@@ -619,6 +619,27 @@ def test_html_headings_keep_what_looks_like_tags(read: Read) -> None:
     assert document.title == "List<E> and <select>"
 
 
+@pytest.mark.parametrize("number", ["½", "²", "-1", "", "9" * 5000, "1000"])
+def test_html_numbers_that_are_none(read: Read, number: str) -> None:
+    items = f"<ol start='{number}'><li>a<li>b</ol>"
+    table = f"<table><tr><td colspan='{number}'>x<th colspan='{number}'>y</table>"
+    lines = read("a.html", items + table)[0].text.split("\n")
+    first = int(number) if number == "1000" else 1
+    assert lines[:2] == [f"{first}. a", f"{first + 1}. b"]
+    assert lines[-1] == "| x | y |"
+
+
+def test_html_pictures_are_words_of_their_own(read: Read) -> None:
+    page = "<p>one<img alt=two>three</p><a><img alt=Home>Products</a>, <img alt=x>. y<img alt=''>z"
+    text = read("a.html", page)[0].text
+    assert " ".join(text.split()) == "one two three Home Products, x. yz"
+
+
+def test_html_list_items_are_numbered_from_their_start(read: Read) -> None:
+    page = "<ol start=9><li>a<li><p>b</p><p>c</p><ul><li>d</ul></ol>"
+    assert read("a.html", page)[0].text == "9. a\n10. b\n\n    c\n\n    - d"
+
+
 def test_html_drawings_do_not_name_the_page(read: Read) -> None:
     page = "<svg><title>Menu</title></svg><h1>Big</h1>"
     assert read("a.html", page)[0].title == "Big"

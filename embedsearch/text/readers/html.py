@@ -28,6 +28,8 @@ _ON_LINES = frozenset(
     "div p h1 h2 h3 h4 h5 h6 ul ol li dl dt dd table thead tbody tfoot tr td th caption hr pre "
     "blockquote figcaption".split()
 )
+_COLUMNS = re.compile("[1-9][0-9]?")
+_START = re.compile("[0-9]{1,9}")
 _AFTER_BREAK = _ON_LINES | {"br"}
 _FORMATTING = frozenset("b strong i em del s code kbd samp sub sup".split())
 _HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
@@ -95,16 +97,30 @@ def _markdown(soup: BeautifulSoup) -> str:
     for tag in soup.find_all(_WITHOUT_TEXT):
         tag.decompose()
     for image in soup.find_all("img"):
-        image.replace_with(str(image.get("alt", "")))
+        alt = str(image.get("alt", ""))
+        image.replace_with(_between(image, alt) if alt else "")
     for node in soup.find_all(string=lambda _string: True):
         if isinstance(node, PreformattedString) and not isinstance(node, CData):
             node.extract()  # comments, <?php … ?>
     for block in soup.find_all(_BLOCKS):
         block.name = "div"
+    for cell in soup.find_all(["td", "th"], colspan=True):
+        if not _COLUMNS.fullmatch(str(cell["colspan"])):
+            del cell["colspan"]
+    for items in soup.find_all("ol"):
+        _number(items)
     for block in soup.find_all(list(_ON_LINES)):
         _without_formatting(block)
     lines = (line.rstrip() for line in _converter().convert_soup(soup).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _number(items: Tag) -> None:
+    """Writes its number on each item of a list: once, not counting anew for each of them."""
+    start = str(items.get("start", ""))
+    first = int(start) if _START.fullmatch(start) else 1
+    for number, item in enumerate(items.find_all("li", recursive=False), first):
+        item["value"] = f"{number}."
 
 
 def _without_formatting(block: Tag) -> None:
@@ -126,28 +142,13 @@ def _converter() -> MarkdownConverter:
         for Markdown."""
 
         def process_text(self, el: NavigableString, parent_tags: set[str]) -> str:
-            text = str(base.process_text(self, el, parent_tags))
-            if _HEADINGS & parent_tags and "_noformat" not in parent_tags:
-                return heading(text)
-            if {"_inline", "_noformat"} & parent_tags:
-                return text
-            before = el.previous_sibling
-            begins_line = before is None or getattr(before, "name", "") in _AFTER_BREAK
-            return paragraph(text) if begins_line else paragraph(f"x{text}")[1:]
+            return _running_text(el, str(base.process_text(self, el, parent_tags)), parent_tags)
 
         def convert_pre(self, tag: Tag, text: str, parent_tags: set[str]) -> str:
-            made = str(base.convert_pre(self, tag, text, parent_tags))
-            if "```" not in text:
-                return made
-            mark = fence(text)
-            return f"\n\n{mark}{made.strip()[3:-3]}{mark}\n\n"
+            return _fenced(str(base.convert_pre(self, tag, text, parent_tags)), fence(text))
 
         def convert_div(self, _tag: Tag, text: str, parent_tags: set[str]) -> str:
-            text = text.strip()
-            if "_inline" in parent_tags:
-                return f" {text} "
-            # An empty one too, for the blanks around it are dropped.
-            return f"\n\n{text}\n\n" if text else "\n"
+            return _block(text.strip(), parent_tags)
 
         convert_p = convert_caption = convert_div
 
@@ -161,22 +162,46 @@ def _converter() -> MarkdownConverter:
 
         convert_ul = convert_ol = convert_list
 
+        def convert_li(self, tag: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: ARG002
+            return _item(tag, text.strip())
+
         def convert_button(self, tag: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: ARG002
-            before = "" if _no_word(tag.previous_sibling, slice(-1, None)) else " "
-            after = "" if _no_word(tag.next_sibling, slice(1)) else " "
-            return before + text.strip(" ") + after
+            return _between(tag, text)
 
         convert_label = convert_option = convert_output = convert_button
 
     for name in (f"convert_{tag}" for tag in _FORMATTING):
         setattr(Converter, name, _keeping_blanks(getattr(Converter, name)))
     return Converter(
-        heading_style=ATX,
-        bullets="-",
-        strip=["a"],
-        escape_asterisks=False,
-        escape_underscores=False,
+        heading_style=ATX, strip=["a"], escape_asterisks=False, escape_underscores=False
     )
+
+
+def _running_text(node: NavigableString, text: str, parent_tags: set[str]) -> str:
+    if _HEADINGS & parent_tags and "_noformat" not in parent_tags:
+        return heading(text)
+    if {"_inline", "_noformat"} & parent_tags:
+        return text
+    before = node.previous_sibling
+    begins_line = before is None or getattr(before, "name", "") in _AFTER_BREAK
+    return paragraph(text) if begins_line else paragraph(f"x{text}")[1:]
+
+
+def _fenced(made: str, mark: str) -> str:
+    """Code within a longer fence than three backticks where it needs one."""
+    return made if mark == "```" else f"\n\n{mark}{made.strip()[3:-3]}{mark}\n\n"
+
+
+def _block(text: str, parent_tags: set[str]) -> str:
+    if "_inline" in parent_tags:
+        return f" {text} "
+    return f"\n\n{text}\n\n" if text else "\n"  # for the blanks around it are dropped
+
+
+def _item(tag: Tag, text: str) -> str:
+    numbered = tag.parent is not None and tag.parent.name == "ol"
+    mark = f"{tag['value']} " if numbered else "- "
+    return (mark + text.replace("\n", "\n" + " " * len(mark)) if text else "") + "\n"
 
 
 def _keeping_blanks(convert: Callable[..., str]) -> Callable[..., str]:
@@ -196,6 +221,13 @@ def _keeping_blanks(convert: Callable[..., str]) -> Callable[..., str]:
 
 def _blank(space: str) -> str:
     return "\n" if "\n" in space else " " if space else ""
+
+
+def _between(tag: Tag, text: str) -> str:
+    """The text of an element with blanks that part it from the words around it."""
+    before = "" if _no_word(tag.previous_sibling, slice(-1, None)) else " "
+    after = "" if _no_word(tag.next_sibling, slice(1)) else " "
+    return before + text.strip(" ") + after
 
 
 def _no_word(node: PageElement | None, edge: slice) -> bool:
