@@ -126,7 +126,7 @@ def test_messages_that_are_none(plain, messages, tmp_path):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{% for %}", "damaged at line 1"),
+        ("{% for %}", "^the chat template is damaged at line 1"),
         ("{{ messages.__class__.__mro__ }}", "leaves the sandbox"),
         ("{{ ''.__class__.__base__.__subclasses__() }}", "leaves the sandbox"),
         ("{{ messages.append(1) }}", "leaves the sandbox"),

@@ -221,6 +221,12 @@ def test_save_where_nothing_can_be_written(tokenizer, tmp_path):
         tokenizer.save(tmp_path / "file")
 
 
+def test_half_a_character_is_no_token(tokenizer):
+    assert tokenizer.token_to_id("\ud800") is None
+    named = Tokenizer(tokenizer._backend, {"eos_token": "\ud800", "pad_token": "[PAD]"})
+    assert named.special_tokens["pad"] == "[PAD]"
+
+
 def test_gaps_are_counted(tokenizer):
     """Ids are rows of an embedding, whether a token stands for them or not."""
     assert max(tokenizer.vocabulary().values()) + 1 == tokenizer.vocab_size
