@@ -165,6 +165,11 @@ def _converter() -> MarkdownConverter:
         def convert_li(self, tag: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: ARG002
             return _item(tag, text.strip())
 
+        def convert_tr(self, tag: Tag, text: str, parent_tags: set[str]) -> str:
+            if tag.find_previous_sibling() is None:
+                return str(base.convert_tr(self, tag, text, parent_tags))
+            return f"|{text}\n"  # as there; but that counts the rows of a <thead> for each of them
+
         def convert_button(self, tag: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: ARG002
             return _between(tag, text)
 
