@@ -9,10 +9,13 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import InputError
+from embedsearch.text.formats.bytelevel import byte_characters
 
 if TYPE_CHECKING:
     import tokenizers
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 _BATCH_CHARACTERS = 1 << 19
 _BATCH_TEXTS = 4096
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_BLANK = "▁"
+BLANK = "▁"
 """What SentencePiece writes for a blank."""
 
 _STEPS = {
@@ -110,7 +113,7 @@ class Anatomy:
 
     @cached_property
     def prefix_blank(self) -> bool:
-        """Whether pre-tokenization puts a blank before a text that begins without one."""
+        """Whether pre-tokenization puts a blank before a text that does not begin with one."""
         return any(
             part.get("add_prefix_space", False)
             if part["type"] == "ByteLevel"
@@ -134,15 +137,16 @@ class Anatomy:
         found = text if normalizer is None else str(normalizer.normalize_str(text))
         if any(part["type"] == "ByteLevel" for part in _flat(self._settings["normalizer"])):
             return self.as_bytes(found).decode("utf-8", "replace")
-        return found.replace(_BLANK, " ") if self._writes_blanks and _BLANK not in text else found
+        return found.replace(BLANK, " ") if self._writes_blanks and BLANK not in text else found
 
-    def split(self, text: str) -> list[str]:
-        """The pieces of pre-tokenization, normalised, in the model's alphabet."""
-        normalizer, pieces = self._backend.normalizer, self._backend.pre_tokenizer
-        found = text if normalizer is None else str(normalizer.normalize_str(text))
-        if pieces is None:
-            return [found] if found else []
-        return [piece for piece, _ in pieces.pre_tokenize_str(found)]
+    def symbols(self, texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """What each word of the texts is to a byte-pair model before any merge; a token that is
+        found in the text before the model sees it is a word of one symbol."""
+        for batch in _batches(texts):
+            for found in self._unmerged.encode_batch(batch, add_special_tokens=False):
+                pairs = zip(found.word_ids, found.tokens, strict=True)
+                for _word, symbols in groupby(pairs, key=itemgetter(0)):
+                    yield tuple(token for _, token in symbols)
 
     def encode(self, text: str) -> list[RawToken]:
         """The tokens of a text with all that the library knows of them."""
@@ -198,7 +202,7 @@ class Anatomy:
         token = token.removeprefix(prefix) or token
         if suffix:
             token = token.removesuffix(suffix) or token
-        return token.replace(_BLANK, " ") if self._writes_blanks else token
+        return token.replace(BLANK, " ") if self._writes_blanks else token
 
     @staticmethod
     def as_bytes(token: str) -> bytes:
@@ -207,6 +211,21 @@ class Anatomy:
         return b"".join(
             bytes([table[letter]]) if letter in table else letter.encode() for letter in token
         )
+
+    @cached_property
+    def _unmerged(self) -> tokenizers.Tokenizer:
+        """The tokenizer with the alphabet of its byte-pair model, and without merges."""
+        from tokenizers import Tokenizer as Backend
+        from tokenizers import models
+
+        affixes = "continuing_subword_prefix end_of_word_suffix"
+        names = f"unk_token fuse_unk byte_fallback {affixes}".split()
+        found = self.model_settings
+        settings = {name: found[name] for name in names if found.get(name) is not None}
+        bare = Backend(models.BPE(vocab=found["vocab"], merges=[], **settings))
+        bare.normalizer, bare.pre_tokenizer = self._backend.normalizer, self._backend.pre_tokenizer
+        bare.add_tokens(list(self._backend.get_added_tokens_decoder().values()))
+        return bare
 
     @cached_property
     def _affixes(self) -> tuple[str, str]:
@@ -224,7 +243,7 @@ class Anatomy:
 
     @cached_property
     def _writes_blanks(self) -> bool:
-        return _BLANK in json.dumps(self._settings, ensure_ascii=False)
+        return BLANK in json.dumps(self._settings, ensure_ascii=False)
 
     def _checked(self, text: str, *, special_tokens: bool) -> tokenizers.Encoding:
         try:
@@ -273,15 +292,7 @@ def _say(part: dict[str, Any]) -> list[str]:
     return [_STEPS.get(kind, kind)]
 
 
+@cache
 def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's letter for each byte, backwards: what prints stands for itself, the others for the
-    code points from 256 (`bytes_to_unicode` of openai/gpt-2, encoder.py)."""
-    if not _ALPHABET:
-        printing = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-        others = (byte for byte in range(256) if byte not in printing)
-        _ALPHABET.update({chr(byte): byte for byte in printing})
-        _ALPHABET.update({chr(256 + place): byte for place, byte in enumerate(others)})
-    return _ALPHABET
-
-
-_ALPHABET: dict[str, int] = {}
+    """The byte for each letter of GPT-2's alphabet."""
+    return {letter: byte for byte, letter in enumerate(byte_characters())}

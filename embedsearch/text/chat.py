@@ -50,7 +50,7 @@ def render_chat(
             add_generation_prompt=add_generation_prompt,
             **special_tokens,
         )
-    except InputError:
+    except (InputError, ModelError):
         raise
     except SecurityError as error:
         raise ModelError(f"the chat template leaves the sandbox: {error}") from None

@@ -47,8 +47,11 @@ class Padding:
 
 @dataclass(frozen=True, kw_only=True)
 class _Cut:
+    """What truncation took away, and the offsets of what it kept; None where it did nothing."""
+
     tokens: int = 0
     span: tuple[int, int] = (0, 0)
+    kept: list[tuple[int, int]] | None = None
 
 
 _NOTHING = _Cut()
@@ -169,14 +172,24 @@ def _truncate(encoding: tokenizers.Encoding, room: int, side: Side) -> _Cut:
     offsets = encoding.offsets
     gone = offsets[room:] if side == "right" else offsets[:excess]
     encoding.truncate(room, direction=side)
-    return _Cut(tokens=excess, span=(min(start for start, _ in gone), max(end for _, end in gone)))
+    return _Cut(
+        tokens=excess,
+        span=(min(start for start, _ in gone), max(end for _, end in gone)),
+        kept=encoding.offsets,
+    )
 
 
 def _as_encoding(found: tokenizers.Encoding, cut: _Cut) -> Encoding:
+    offsets = found.offsets
+    if cut.kept is not None:
+        # Special tokens were put around tokens that had been post-processed before, and some
+        # post-processors (RoBERTa's) take the blank off the offsets each time.
+        own = iter(cut.kept)
+        offsets = [(0, 0) if special else next(own) for special in found.special_tokens_mask]
     return Encoding(
         ids=found.ids,
         tokens=found.tokens,
-        offsets=found.offsets,
+        offsets=offsets,
         attention_mask=found.attention_mask,
         special_tokens_mask=found.special_tokens_mask,
         cut_tokens=cut.tokens,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import InputError
-from embedsearch.text.formats.bytelevel import reads_as_bytes
+from embedsearch.text.formats.bytelevel import is_unicode, reads_as_bytes
 
 if TYPE_CHECKING:
     import tokenizers
@@ -58,6 +58,8 @@ def _check(terms: Sequence[str], special_tokens: Sequence[str]) -> None:
                     f"the {what} {token!r} must be a string that is not empty, without white "
                     "space around it"
                 )
+            if not is_unicode(token):
+                raise InputError(f"the {what} {token!r} has a lone surrogate")
             if token in seen:
                 raise InputError(f"the {what} {token!r} is given twice")
             seen.add(token)

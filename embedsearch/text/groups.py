@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
-import json
 import lzma
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from embedsearch.errors import InputError, NotFoundError, ReadError
 from embedsearch.text.readers import read_file
-from embedsearch.text.readers.content import size
+from embedsearch.text.readers.content import loads, size
 
 MAX_BYTES = 256 * 2**20
 """Of one file, unpacked: what is compared is held in memory."""
@@ -69,19 +70,22 @@ def read_groups(paths: Sequence[str | Path]) -> list[TextGroup]:
     """The texts of files in groups, in the order in which they come.
 
     A line of .jsonl is a text, with its `language` or `lang`; a line of .tsv is language TAB text,
-    perhaps TAB the same in a language that all share; both may be packed (.gz, .xz). All other
-    files are a group each, their lines the texts. Empty texts are left out.
+    perhaps TAB the same in a language that all share. All other files are a group each, their lines
+    the texts. Packed files (.gz, .xz) are unpacked. Empty texts are left out.
 
     Raises NotFoundError for a path that is no file and InputError, naming file and line, for what
     cannot be read or for files without text.
     """
     found: dict[str, tuple[list[str], list[str]]] = {}
-    for each in paths:
-        path = Path(each).expanduser()
+    files = list(dict.fromkeys(Path(each).expanduser() for each in paths))
+    called = Counter(path.name for path in files)
+    for path in files:
         if not path.is_file():
             raise NotFoundError(f"no such file: {path}")
         try:
-            for name, text, parallel in _read(path):
+            for name, text, parallel in _read(
+                path, path.name if called[path.name] == 1 else str(path)
+            ):
                 if text.strip():
                     texts, others = found.setdefault(name, ([], []))
                     texts.append(text)
@@ -96,25 +100,29 @@ def read_groups(paths: Sequence[str | Path]) -> list[TextGroup]:
     ]
 
 
-def _read(path: Path) -> Iterator[tuple[str, str, str | None]]:
-    """Group, text and parallel text of each text of a file."""
-    packed = path.suffix if path.suffix in _PACKED else ""
-    inner = path.name.removesuffix(packed)
-    suffix = Path(inner).suffix
+def _read(path: Path, name: str) -> Iterator[tuple[str, str, str | None]]:
+    """Group, text and parallel text of each text of a file; `name` is the group's where the file
+    names none."""
+    inner = name[: -len(path.suffix)] if path.suffix.lower() in _PACKED else name
+    suffix = Path(inner).suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
         yield from _read_jsonl(path, inner)
     elif suffix == ".tsv":
         yield from _read_tsv(path)
+    elif path.suffix.lower() == ".xz":
+        for _number, line in _lines(path):
+            yield name, line, None
     else:
-        for document in read_file(path, path.name, note=lambda *_: None):
+        for document in read_file(path, name, note=lambda *_: None):
             for line in document.text.splitlines():
-                yield path.name, line, None
+                yield name, line, None
 
 
 def _open(path: Path) -> io.BufferedIOBase:
-    if path.suffix == ".gz":
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
         return gzip.open(path)
-    return lzma.open(path) if path.suffix == ".xz" else path.open("rb")
+    return lzma.open(path) if suffix == ".xz" else path.open("rb")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -125,7 +133,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if len(data) > MAX_BYTES:
         raise InputError(f"{path}: larger than {size(MAX_BYTES)}; compare on a part of it")
-    for number, line in enumerate(io.BytesIO(data), 1):
+    for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
         try:
             yield number, line.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
@@ -137,7 +145,7 @@ def _read_jsonl(path: Path, name: str) -> Iterator[tuple[str, str, None]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = loads(line)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}:{number}: not JSON: {error}") from None
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from embedsearch.text.anatomy import Anatomy, RawToken
+from embedsearch.text.anatomy import BLANK, Anatomy, RawToken
 from embedsearch.text.tokenizer import Tokenizer
 
 Kind = Literal["word", "continuation", "byte", "unknown", "special"]
@@ -117,6 +117,7 @@ def inspect_text(tokenizer: Tokenizer, text: str, *, name: str = "") -> Inspecti
     raw = anatomy.encode(text)
     parts = _normalized_parts(anatomy, raw, text)
     bare = [token.id for token in raw if not token.added]
+    normalized = "".join(after for _, _, after in parts)
     return Inspection(
         tokenizer=name,
         text=text,
@@ -125,9 +126,11 @@ def inspect_text(tokenizer: Tokenizer, text: str, *, name: str = "") -> Inspecti
             for before, token in zip([None, *raw], raw, strict=False)
         ),
         normalizers=anatomy.normalizers,
-        normalized="".join(after for _, _, after in parts),
+        normalized=normalized,
         changes=_changes(parts),
-        prefix_blank=anatomy.prefix_blank and bool(text) and not text[0].isspace(),
+        prefix_blank=anatomy.prefix_blank
+        and bool(normalized)
+        and not normalized.startswith((" ", BLANK)),
         decoded=anatomy.decode_many([bare])[0],
     )
 

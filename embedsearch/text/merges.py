@@ -53,16 +53,21 @@ def compression_curve(tokenizer: Tokenizer, texts: Sequence[str]) -> Compression
     model = anatomy.model_settings
     ranks = {_pair(merge): rank for rank, merge in enumerate(model["merges"])}
     prefix = str(model.get("continuing_subword_prefix") or "")
-    pieces = Counter(piece for text in texts for piece in anatomy.split(text))
+    whole = _whole_words(ranks, prefix, model) if model.get("ignore_merges") else {}
     before, saved = 0, Counter[int]()
-    for piece, times in pieces.items():
-        symbols = _symbols(piece, model)
-        before += len(symbols) * times
-        for rank in _applied(symbols, ranks, prefix):
-            saved[rank] += times
+    for symbols, times in Counter(anatomy.symbols(texts)).items():
+        left, found = len(symbols), whole.get("".join(symbols))
+        applied = [] if found == 0 else list(_applied(symbols, ranks, prefix))
+        if found is not None:
+            applied = [point for point in applied if point < found]
+            applied += [found] * (left - len(applied) - 1)
+        before += left * times
+        for point in applied:
+            saved[point] += times
+    before -= saved.pop(0, 0)
     used = sorted(saved)
-    points = [0, *(rank + 1 for rank in used)]
-    tokens = [before, *(before - gone for gone in accumulate(saved[rank] for rank in used))]
+    points = [0, *used]
+    tokens = [before, *(before - gone for gone in accumulate(saved[point] for point in used))]
     if points[-1] < len(ranks):
         points.append(len(ranks))
         tokens.append(tokens[-1])
@@ -91,32 +96,19 @@ def _pair(merge: str | list[str]) -> Pair:
     return first, second
 
 
-def _symbols(piece: str, model: Mapping[str, Any]) -> list[str]:
-    """What a piece is before any merge: characters, with the marks that the model puts on them.
-
-    One that the vocabulary lacks becomes its bytes where the model does so, else an unknown token,
-    several in a row one where the model fuses them.
-    """
-    vocabulary, unknown = model["vocab"], model.get("unk_token")
-    prefix, suffix = model.get("continuing_subword_prefix"), model.get("end_of_word_suffix")
-    symbols: list[str] = []
-    for place, character in enumerate(piece):
-        symbol = (prefix or "") * (place > 0) + character
-        symbol += (suffix or "") * (place == len(piece) - 1)
-        parts = [f"<0x{byte:02X}>" for byte in symbol.encode()]
-        if symbol in vocabulary:
-            symbols.append(symbol)
-        elif model.get("byte_fallback") and all(part in vocabulary for part in parts):
-            symbols += parts
-        elif unknown is not None and not (
-            model.get("fuse_unk") and symbols and symbols[-1] == unknown
-        ):
-            symbols.append(unknown)
-    return symbols
+def _whole_words(
+    ranks: Mapping[Pair, int], prefix: str, model: Mapping[str, Any]
+) -> dict[str, int]:
+    """The tokens that a word may be without being merged, with the number of merges from which on
+    each is there."""
+    words = dict.fromkeys(model["vocab"], 0)
+    for number, (first, second) in reversed(list(enumerate(ranks, 1))):
+        words[first + second.removeprefix(prefix)] = number
+    return words
 
 
-def _applied(symbols: list[str], ranks: Mapping[Pair, int], prefix: str) -> Iterator[int]:
-    """For each merge that is applied to a piece, the rank up to which merges are needed for it.
+def _applied(symbols: Sequence[str], ranks: Mapping[Pair, int], prefix: str) -> Iterator[int]:
+    """For each merge that is applied to a word, how many of all merges are needed for it.
 
     Always the lowest rank that can be is applied, at its first place. One that is lower than the
     last became possible by the last alone, so it needs that too. A linked list and a heap of pairs.
@@ -127,13 +119,13 @@ def _applied(symbols: list[str], ranks: Mapping[Pair, int], prefix: str) -> Iter
         (ranks[pair], place, pair) for place, pair in enumerate(pairwise(symbols)) if pair in ranks
     ]
     heapq.heapify(heap)
-    highest = -1
+    highest = 0
     while heap:
         rank, place, pair = heapq.heappop(heap)
         right = after[place]
         if right >= len(symbols) or (symbols[place], symbols[right]) != pair:
             continue
-        highest = max(highest, rank)
+        highest = max(highest, rank + 1)
         yield highest
         symbols[place] += symbols[right].removeprefix(prefix)
         symbols[right] = ""  # gone: part of no pair

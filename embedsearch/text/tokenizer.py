@@ -20,6 +20,7 @@ from embedsearch.text.encoding import (
     ids_of,
 )
 from embedsearch.text.formats import read_tokenizer
+from embedsearch.text.formats.bytelevel import is_unicode
 from embedsearch.text.formats.reading import CONFIG_NAME, FILE_NAME, TEMPLATE_NAME
 from embedsearch.text.losses import round_trip_losses
 from embedsearch.text.roles import roles_of
@@ -103,7 +104,7 @@ class Tokenizer:
     @property
     def special_tokens(self) -> dict[str, str]:
         """Special tokens by their role: `bos eos unk sep pad cls mask`, as far as there are."""
-        return roles_of(self._config, self._backend.token_to_id)
+        return roles_of(self._config, self.token_to_id)
 
     @property
     def round_trip_losses(self) -> tuple[str, ...]:
@@ -122,7 +123,7 @@ class Tokenizer:
 
     def token_to_id(self, token: str) -> int | None:
         """The id of a token as the vocabulary writes it, None where there is no such token."""
-        found: int | None = self._backend.token_to_id(token)
+        found: int | None = self._backend.token_to_id(token) if is_unicode(token) else None
         return found
 
     def id_to_token(self, token_id: int) -> str | None:
@@ -266,6 +267,8 @@ class Tokenizer:
             files[TEMPLATE_NAME] = self._chat_template
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
+            if self._chat_template is None:  # one that is there is that of another tokenizer
+                Path(folder, TEMPLATE_NAME).unlink(missing_ok=True)
             for name, content in files.items():
                 unfinished = Path(folder, f"{name}.tmp")
                 unfinished.write_text(content, encoding="utf-8")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from embedsearch.errors import InputError
-from embedsearch.text.formats.bytelevel import reads_as_bytes
+from embedsearch.text.formats.bytelevel import is_unicode, reads_as_bytes
 from embedsearch.text.roles import role_by_name
 from embedsearch.types import Progress
 
@@ -46,6 +46,8 @@ _SPECIAL_TOKENS: dict[str, tuple[str, ...]] = {
     "wordpiece": ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
     "unigram": ("<pad>", "<unk>", "<s>", "</s>"),
 }
+_MOST = 10_000_000
+"""Room for a vocabulary is set aside before it is learned."""
 _OVER_BYTES = ("byte", "byte-bpe")
 """Kinds that know every text."""
 
@@ -79,12 +81,16 @@ class TokenizerConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+            if value > _MOST:
+                raise InputError(f"{name} can be {_MOST:,} at most, not {value:,}")
         for name in ("lowercase", "strip_accents"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if self.pre_tokenization is not None:
             allowed = PRE_TOKENIZATIONS[self.kind]
             _check_choice(f"pre_tokenization of {self.kind}", self.pre_tokenization, allowed)
+        if isinstance(self.special_tokens, str | int):
+            raise InputError(f"special_tokens must be a list, not {self.special_tokens!r}")
         if self.special_tokens is not None:
             object.__setattr__(self, "special_tokens", tuple(self.special_tokens))
         self._check_special_tokens()
@@ -105,6 +111,8 @@ class TokenizerConfig:
                     f"the special token {token!r} collides with what texts contain; write it with "
                     "brackets, for instance <tag>"
                 )
+            if not is_unicode(token):
+                raise InputError(f"the special token {token!r} has a lone surrogate")
             if self.kind in _OVER_BYTES and reads_as_bytes(token):
                 raise InputError(
                     f"the special token {token!r} would be decoded as other bytes; use ASCII"

@@ -32,7 +32,8 @@ class ComparisonConfig:
             raise InputError(f"context_window must be a whole number, not {self.context_window!r}")
         if self.context_window < 1:
             raise InputError(f"context_window must be at least 1, not {self.context_window}")
-        if self.price is not None and not 0 <= self.price < float("inf"):
+        price = 0.0 if self.price is None else self.price
+        if not isinstance(price, int | float) or not 0 <= price < float("inf"):
             raise InputError(f"price must be a number of at least 0, not {self.price!r}")
 
 

@@ -12,6 +12,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from embedsearch.errors import InputError
 from embedsearch.plotting import (
     COLOURS,
     as_svg,
@@ -69,9 +70,11 @@ def comparison_plots(
     compare, `index.html` with all of it and a table, `data.json` with what was drawn.
 
     The folder is made. Raises DependencyError where matplotlib is not installed, StorageError where
-    nothing can be written there.
+    nothing can be written there, InputError for texts of nothing but white space.
     """
     home, sample = Path(folder), _sample(groups)
+    if not sample:
+        raise InputError("there is nothing to draw: the texts are white space alone")
     measured = {name: _measure(name, each, sample) for name, each in tokenizers.items()}
     figures = {
         "lengths": _lengths(measured, len(sample)),

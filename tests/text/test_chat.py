@@ -99,6 +99,13 @@ def test_a_template_in_the_config(plain, value, tmp_path):
     assert text.startswith("<|im_start|>user")
 
 
+def test_a_template_of_another_tokenizer_goes(plain, tmp_path):
+    plain.with_chat_template(CHATML).save(tmp_path)
+    plain.save(tmp_path)
+    with pytest.raises(InputError, match="no chat template"):
+        Tokenizer.load(tmp_path).apply_chat_template(MESSAGES)
+
+
 def test_no_template(plain):
     with pytest.raises(InputError, match=r"no chat template.*chat_template\.jinja"):
         plain.apply_chat_template(MESSAGES)
@@ -119,7 +126,7 @@ def test_messages_that_are_none(plain, messages, tmp_path):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{% for %}", "damaged at line 1"),
+        ("{% for %}", "^the chat template is damaged at line 1"),
         ("{{ messages.__class__.__mro__ }}", "leaves the sandbox"),
         ("{{ ''.__class__.__base__.__subclasses__() }}", "leaves the sandbox"),
         ("{{ messages.append(1) }}", "leaves the sandbox"),

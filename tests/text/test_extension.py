@@ -90,6 +90,8 @@ def test_of_two_words():
         (["<x>"], ["<x>"], "'<x>' is given twice"),
         ("xyz", [], "must be a list of strings"),
         ([3], [], "must be a string"),
+        (["a\ud800"], [], "has a lone surrogate"),
+        ([], ["<\ud800>"], "has a lone surrogate"),
         ([], ["<größe>"], "'<größe>' cannot be added.*write it in ASCII"),
     ],
 )

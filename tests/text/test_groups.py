@@ -57,6 +57,36 @@ def test_other_files_are_a_group_each(tmp_path):
     }
 
 
+def test_files_of_one_name_are_groups_of_their_own(tmp_path):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "index.md", f"{folder}\n")
+    files = [tmp_path / "a" / "index.md", tmp_path / "b" / "index.md", tmp_path / "a" / "index.md"]
+    assert by_name(read_groups(files)) == {
+        str(files[0]): (["a"], []),
+        str(files[1]): (["b"], []),
+    }
+
+
+@pytest.mark.parametrize("name", ["a.txt.xz", "a.log.XZ", "a.txt.gz"])
+def test_packed_plain_text(tmp_path, name):
+    pack = gzip.compress if name.endswith("gz") else lzma.compress
+    write(tmp_path / name, pack(b"one\r\n\ntwo\n"))
+    assert by_name(read_groups([tmp_path / name])) == {name: (["one", "two"], [])}
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.TSV", "a.jsonl", "a.JSONL"])
+def test_a_byte_order_mark_is_no_part_of_a_language(tmp_path, name):
+    line = "en\tone\n" if "tsv" in name.lower() else '{"lang": "en", "text": "one"}\n'
+    write(tmp_path / name, f"\ufeff{line}")
+    assert by_name(read_groups([tmp_path / name])) == {"en": (["one"], [])}
+
+
+def test_half_a_character_is_replaced(tmp_path):
+    write(tmp_path / "a.jsonl", r'{"lang": "en", "text": "a \ud83d"}')
+    assert by_name(read_groups([tmp_path / "a.jsonl"])) == {"en": (["a \ufffd"], [])}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [

@@ -94,7 +94,9 @@ def test_fallback_to_bytes():
 
 def test_a_blank_put_before_the_text():
     assert inspect_text(TOKENIZERS["unigram"], "cat").prefix_blank
+    assert inspect_text(TOKENIZERS["unigram"], "\ncat").prefix_blank
     assert not inspect_text(TOKENIZERS["unigram"], " cat").prefix_blank
+    assert not inspect_text(TOKENIZERS["unigram"], "\u3000cat").prefix_blank  # NFKC: a blank
     assert not inspect_text(TOKENIZERS["unigram"], "").prefix_blank
     assert not inspect_text(TOKENIZERS["byte_bpe"], "cat").prefix_blank
 

@@ -56,6 +56,31 @@ def test_merges_that_are_out_of_order():
 
 
 @pytest.mark.parametrize("kind", BYTE_PAIR)
+def test_tokens_that_are_found_in_the_text_itself(kind):
+    tokenizer = TOKENIZERS[kind].with_tokens(["the ball"], special_tokens=["<tag>"])
+    texts = ["the cat <tag>the ball<tag> the <|endoftext|> <s> dog", "<tag>", " <tag> "]
+    curve = compression_curve(tokenizer, texts)
+    for merges in (0, 1, 7, curve.merges[-1]):
+        assert curve.at(merges) == sum(cut_to(tokenizer, merges).count(texts))
+
+
+def test_words_that_are_tokens_without_merges():
+    """With `ignore_merges` a word of the vocabulary is one token, however it would be merged."""
+    letters = {letter: number for number, letter in enumerate("abcd")}
+    merges = [("a", "b"), ("b", "c"), ("a", "bc"), ("c", "d")]
+    made = {token: 4 + number for number, token in enumerate(("ab", "bc", "abc", "cd", "dad"))}
+    texts = ["abc", "dad", "abcd", "a"]
+    for count, tokens in enumerate([3 + 1 + 4 + 1, 2 + 1 + 3 + 1, 2 + 1 + 3 + 1, 7 - 1, 5]):
+        there = {"ab": 1, "bc": 2, "abc": 3, "cd": 4, "dad": 0}
+        vocab = letters | {token: made[token] for token in made if there[token] <= count}
+        model = models.BPE(vocab=vocab, merges=merges[:count], ignore_merges=True)
+        cut = Tokenizer(Backend(model))
+        assert sum(cut.count(texts)) == tokens
+    curve = compression_curve(cut, texts)
+    assert [curve.at(count) for count in range(5)] == [9, 7, 7, 6, 5]
+
+
+@pytest.mark.parametrize("kind", BYTE_PAIR)
 @given(texts=st.lists(LETTERS, max_size=3))
 def test_the_last_point_is_the_tokenizer_itself(kind, texts):
     curve = compression_curve(TOKENIZERS[kind], texts)

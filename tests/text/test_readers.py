@@ -3,7 +3,9 @@ import gzip
 import io
 import json
 import os
+import re
 import warnings
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from embedsearch.errors import ReadError
 from embedsearch.text.readers import read_file
 from embedsearch.text.readers.plain import front_matter
+from embedsearch.text.structure import headings
 from embedsearch.types import Document
 from tests.text.awkward import DATA, FOX, build_awkward, make_docx, make_pdf, zip_bomb_docx
 
@@ -236,7 +239,8 @@ def test_jsonl_in_the_beir_layout(read: Read, notes: Notes) -> None:
     lines = [
         '{"_id": "a", "id": "z", "title": " The\\ntitle ", "text": " kept \\r\\n", '
         '"metadata": {"u": [1]}}',
-        '{"id": 7, "text": "seven", "url": "x", "rank": 1.5, "flag": true, "list": [1], "n": null}',
+        '{"id": 7, "text": "seven", "url": "x", "rank": 1.5, "flag": true, "n": null, '
+        '"tags": ["a", "b"], "author": {"name": "Ann"}}',
         '{"title": "no text"}\r',
         "",
         '{"_id": "", "text": "own id", "metadata": null, "title": null}',
@@ -244,7 +248,17 @@ def test_jsonl_in_the_beir_layout(read: Read, notes: Notes) -> None:
     ]
     assert read("a.jsonl", "\n".join(lines)) == [
         Document(id="a", title="The title", text=" kept \r\n", metadata={"u": [1]}),
-        Document(id="7", text="seven", metadata={"url": "x", "rank": 1.5, "flag": True}),
+        Document(
+            id="7",
+            text="seven",
+            metadata={
+                "url": "x",
+                "rank": 1.5,
+                "flag": True,
+                "tags": ["a", "b"],
+                "author": {"name": "Ann"},
+            },
+        ),
         Document(id="d#3", text="", title="no text"),
         Document(id="d#5", text="own id"),
         Document(id="b", text="wins", metadata={"u": 2}),
@@ -391,7 +405,24 @@ def test_a_row_with_nothing_to_find_is_noted(read: Read, notes: Notes) -> None:
 
 def test_a_quote_that_is_never_closed_is_noted(read: Read, notes: Notes) -> None:
     assert [d.text for d in read("a.csv", 'n,text\n1,one\n2,"two\n3,three\n')] == ["one"]
-    assert notes == [("d:3", "a quotation mark that is never closed")]
+    assert notes == [("d:3", "a quotation mark that is never closed, up to line 4")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_delimiter_that_is_declared(read: Read, notes: Notes, delimiter: str) -> None:
+    table = f"sep={delimiter}\r\nid{delimiter}text\r\n1{delimiter}one\r\nbad\r\n"
+    assert read("a.csv", table) == [Document(id="1", text="one")]
+    assert notes == [("d:4", "1 fields where the header row has 2")]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_lines_that_are_ended_by_carriage_returns(read: Read, notes: Notes, mark: bytes) -> None:
+    table = 'id,text\r1,one\r2,"two\rlines"\rbad\r' + "3,x\r" * 50_000
+    found = read("a.csv", mark + table.encode())
+    assert [document.text for document in found[:2]] == ["one", "two\nlines"]
+    assert len(found) == 50_002
+    assert notes == [("d:5", "1 fields where the header row has 2")]
+    assert len(read("a.jsonl", mark + b'{"text": "one"}\r{"text": "two"}\r')) == 2
 
 
 def test_quotes_among_tabs_are_text(read: Read, notes: Notes) -> None:
@@ -524,6 +555,94 @@ def test_html_parts_an_element_from_its_neighbours(read: Read, tag: str) -> None
 @pytest.mark.parametrize("tag", BLOCKS)
 def test_html_keeps_words_apart_around_an_empty_block(read: Read, tag: str) -> None:
     assert read("a.html", f"<div>one <{tag}> </{tag}> two</div>")[0].text.split() == ["one", "two"]
+
+
+FORMATTING = "b strong i em del s code kbd samp sub sup a span font q".split()
+
+
+@pytest.mark.parametrize("tag", FORMATTING)
+def test_html_blocks_within_emphasis_are_blocks(read: Read, tag: str) -> None:
+    inner = [f"<{block}>two</{block}>" for block in [*BLOCKS, "h2", "dl", "pre", "blockquote"]]
+    inner += ["<ul><li>two</ul>", "<table><tr><td>two</table>", "<table><caption>two</table>"]
+    for block in inner:
+        text = read("a.html", f"one<{tag}>{block}</{tag}>three")[0].text
+        assert [word.strip('">') for word in text.split() if "o" in word or "e" in word] == [
+            "one",
+            "two",
+            "three",
+        ]
+    page = f"<{tag}><h2>Head</h2><ul><li>one<li>two</ul><p>three</p><p>four</p></{tag}>"
+    text = "## Head\n\n- one\n- two\n\nthree\n\nfour"
+    assert read("a.html", page)[0].text.strip('"\n') == text
+
+
+@pytest.mark.parametrize("tag", FORMATTING)
+@pytest.mark.parametrize("space", [" ", "\n", "&nbsp;", "<br>", "\n <br>"])
+def test_html_keeps_the_white_space_at_the_ends_of_emphasis(
+    read: Read, tag: str, space: str
+) -> None:
+    page = f"<p>one<{tag}>{space}two{space}</{tag}>three<{tag}>{space}</{tag}>four"
+    text = read("a.html", page)[0].text
+    assert re.sub(r"[*~`\"]", "", text).split() == ["one", "two", "three", "four"]
+
+
+def test_html_keeps_words_apart_after_nested_lists_and_headings_in_cells(read: Read) -> None:
+    page = "<ul><li>one<ul><li>two</ul>three<li>four</ul>"
+    assert read("a.html", page)[0].text == "- one\n  - two\n  three\n- four"
+    page = "<table><tr><td><h3>one</h3>two<h4>three</h4><b>four</b></table>"
+    assert "one two three **four**" in " ".join(read("a.html", page)[0].text.split())
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "<pre>```python\nx = 1\n```</pre>",
+        "<pre><code>````\n```</code></pre>",
+        "<p>```</p>",
+        "<p>fences:<br>~~~</p>",
+        "<p># one</p>",
+        "<p>one\n## two</p>",
+        "<p>one\n---\ntwo</p>",
+        "<p>&lt;script> is a tag</p>",
+        "<p>&lt;!-- begins a comment</p>",
+        "<p>&lt;pre> is another</p>",
+    ],
+)
+def test_html_text_is_not_taken_for_markdown(read: Read, block: str) -> None:
+    document = read("a.html", f"{block}<h2>Next</h2><p>x</p>")[0]
+    assert [heading.title for heading in headings(document.text, "markdown")] == ["Next"]
+    assert document.title == "Next"
+
+
+def test_html_headings_keep_what_looks_like_tags(read: Read) -> None:
+    document = read("a.html", "<h1>List&lt;E> and <code>&lt;select></code></h1>")[0]
+    assert document.title == "List<E> and <select>"
+
+
+@pytest.mark.parametrize("number", ["½", "²", "-1", "", "9" * 5000, "1000"])
+def test_html_numbers_that_are_none(read: Read, number: str) -> None:
+    items = f"<ol start='{number}'><li>a<li>b</ol>"
+    table = f"<table><tr><td colspan='{number}'>x<th colspan='{number}'>y</table>"
+    lines = read("a.html", items + table)[0].text.split("\n")
+    first = int(number) if number == "1000" else 1
+    assert lines[:2] == [f"{first}. a", f"{first + 1}. b"]
+    assert lines[-1] == "| x | y |"
+
+
+def test_html_pictures_are_words_of_their_own(read: Read) -> None:
+    page = "<p>one<img alt=two>three</p><a><img alt=Home>Products</a>, <img alt=x>. y<img alt=''>z"
+    text = read("a.html", page)[0].text
+    assert " ".join(text.split()) == "one two three Home Products, x. yz"
+
+
+def test_html_list_items_are_numbered_from_their_start(read: Read) -> None:
+    page = "<ol start=9><li>a<li><p>b</p><p>c</p><ul><li>d</ul></ol>"
+    assert read("a.html", page)[0].text == "9. a\n10. b\n\n    c\n\n    - d"
+
+
+def test_html_drawings_do_not_name_the_page(read: Read) -> None:
+    page = "<svg><title>Menu</title></svg><h1>Big</h1>"
+    assert read("a.html", page)[0].title == "Big"
 
 
 def test_html_controls_in_running_text(read: Read) -> None:
@@ -679,6 +798,82 @@ def test_docx_links_insertions_and_content_controls_are_read(read: Read, tmp_pat
     assert (document.text, document.title) == ("  - item\n\nlink in", "Named")
 
 
+def docx_of(*blocks: str) -> bytes:
+    """A Word file whose body is these blocks."""
+    from docx import Document as WordDocument
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    word = WordDocument()
+    for number, block in enumerate(blocks):
+        names = (
+            f"<w:sdtContent {nsdecls('w')} xmlns:v='urn:schemas-microsoft-com:vml' "
+            "xmlns:mc='http://schemas.openxmlformats.org/markup-compatibility/2006'>"
+        )
+        word.element.body.insert(number, parse_xml(f"{names}{block}</w:sdtContent>"))
+    saved = io.BytesIO()
+    word.save(saved)
+    return saved.getvalue()
+
+
+def rezipped(data: bytes, old: str, new: str) -> bytes:
+    """A Word file with a name in its XML replaced."""
+    changed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(old.encode(), new.encode()))
+    return changed.getvalue()
+
+
+def docx_paragraph(text: str, properties: str = "") -> str:
+    return f"<w:p><w:pPr>{properties}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+def test_docx_rows_and_cells_of_content_controls_are_read(read: Read) -> None:
+    def control(inner: str) -> str:
+        return f"<w:sdt><w:sdtPr/><w:sdtContent>{inner}</w:sdtContent></w:sdt>"
+
+    a, b, c, d = (f"<w:tc>{docx_paragraph(text)}</w:tc>" for text in "abcd")
+    table = f"<w:tbl><w:tr>{a}{control(b)}</w:tr>{control(f'<w:tr>{c}{d}</w:tr>')}</w:tbl>"
+    [document] = read("a.docx", docx_of(table))
+    assert document.text == "| a | b |\n| --- | --- |\n| c | d |"
+
+
+def test_docx_text_boxes_come_once_and_as_paragraphs(read: Read) -> None:
+    box = f"<w:txbxContent>{docx_paragraph('one')}{docx_paragraph('two')}</w:txbxContent>"
+    drawn = (
+        f"<w:r><mc:AlternateContent><mc:Choice Requires='wps'><w:drawing>{box}</w:drawing>"
+        f"</mc:Choice><mc:Fallback><w:pict><v:textbox>{box}</v:textbox></w:pict></mc:Fallback>"
+        "</mc:AlternateContent></w:r>"
+    )
+    anchor = docx_paragraph("text").replace("</w:p>", f"{drawn}</w:p>")
+    table = f"<w:tbl><w:tr><w:tc>{anchor}</w:tc></w:tr></w:tbl>"
+    assert read("a.docx", docx_of(anchor))[0].text == "text\n\none\n\ntwo"
+    assert read("a.docx", docx_of(table))[0].text == "| text one two |\n| --- |"
+
+
+def test_docx_text_is_not_taken_for_markdown(read: Read) -> None:
+    title = docx_paragraph("List&lt;E&gt;", "<w:pStyle w:val='Heading1'/>")
+    data = docx_of(docx_paragraph("# comment"), docx_paragraph("```"), title)
+    [document] = read("a.docx", data)
+    assert [found.title for found in headings(document.text, "markdown")] == ["List<E>"]
+
+
+def test_docx_numbering_that_is_taken_back(read: Read) -> None:
+    numbers = "<w:numPr><w:ilvl w:val='0'/><w:numId w:val='{}'/></w:numPr>"
+    data = docx_of(*(docx_paragraph("x", numbers.format(identity)) for identity in (1, 0)))
+    assert read("a.docx", data)[0].text == "- x\n\nx"
+
+
+def test_docx_in_the_strict_form(read: Read) -> None:
+    usual, strict = "schemas.openxmlformats.org/{}/2006/", "purl.oclc.org/ooxml/{}/"
+    data = docx_of(docx_paragraph("x", "<w:pStyle w:val='Heading1'/>"))
+    for kind in ("wordprocessingml", "officeDocument", "drawingml"):
+        data = rezipped(data, usual.format(kind), strict.format(kind))
+    [document] = read("a.docx", data)
+    assert (document.text, document.title) == ("# x", "x")
+
+
 def test_docx_refused(read: Read) -> None:
     good = make_docx(("Normal", FOX))
     assert read("a.docx", good)[0].text == FOX
@@ -705,6 +900,7 @@ def test_notebooks_of_both_formats(read: Read) -> None:
         {"cell_type": "markdown", "source": ["# Title\n", "text"]},
         {"cell_type": "code", "source": "x = '''```'''", "outputs": [{"text": "printed"}]},
         {"cell_type": "code", "source": []},
+        {"cell_type": "code", "source": None},
         {"cell_type": "raw", "source": "raw"},
     ]
     four = {"cells": cells, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4}

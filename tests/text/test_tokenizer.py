@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import processors
 
 from embedsearch.errors import InputError, ModelError, NotFoundError, StorageError
 from embedsearch.text.tokenizer import Encoding, Tokenizer
@@ -22,6 +23,15 @@ def model_folder():
 @pytest.fixture(scope="module")
 def tokenizer(model_folder):
     return Tokenizer.load(model_folder)
+
+
+@pytest.fixture(scope="module")
+def roberta():
+    made = Tokenizer.train(["a b c the end"] * 2, kind="byte-bpe", vocab_size=270)
+    backend = made.with_tokens(special_tokens=["<s>", "</s>"])._backend
+    ends = [(token, backend.token_to_id(token)) for token in ("</s>", "<s>")]
+    backend.post_processor = processors.RobertaProcessing(*ends, add_prefix_space=False)
+    return Tokenizer(backend)
 
 
 def test_encode_gives_ids_tokens_and_offsets(tokenizer):
@@ -136,6 +146,19 @@ def test_truncation_without_special_tokens(tokenizer):
     assert (found.cut_tokens, found.cut) == (1, (6, 7))
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@given(text=st.text("abc é\n", max_size=60), limit=st.integers(3, 12))
+def test_truncation_keeps_offsets_without_their_blanks(roberta, side, text, limit):
+    """RoBERTa's post-processor takes the blank of ` word` off its offsets: once."""
+    whole = roberta.encode(text)
+    cut = roberta.encode(text, max_tokens=limit, truncation_side=side)
+    assert len(cut.offsets) == min(limit, len(whole.offsets))
+    kept = len(cut.offsets) - 2
+    spans = whole.offsets[1:-1]
+    assert cut.offsets[1:-1] == (spans[:kept] if side == "right" else spans[len(spans) - kept :])
+    assert cut.offsets[0] == cut.offsets[-1] == (0, 0)
+
+
 @pytest.mark.parametrize("limit", [2, 0, -1, True, 2.5])
 def test_a_limit_without_room(tokenizer, limit):
     with pytest.raises(InputError, match="leaves no room for text"):
@@ -196,6 +219,12 @@ def test_save_where_nothing_can_be_written(tokenizer, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot write to"):
         tokenizer.save(tmp_path / "file")
+
+
+def test_half_a_character_is_no_token(tokenizer):
+    assert tokenizer.token_to_id("\ud800") is None
+    named = Tokenizer(tokenizer._backend, {"eos_token": "\ud800", "pad_token": "[PAD]"})
+    assert named.special_tokens["pad"] == "[PAD]"
 
 
 def test_gaps_are_counted(tokenizer):

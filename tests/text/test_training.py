@@ -293,6 +293,10 @@ def test_a_vocabulary_that_is_too_small(kind, size, message):
         ({"pre_tokenization": "words"}, "of byte-bpe must be one of r50k, cl100k, o200k"),
         ({"normalization": "nfd"}, "one of none, nfc, nfkc"),
         ({"min_frequency": 0}, "min_frequency"),
+        ({"min_frequency": 10**30}, "min_frequency can be 10,000,000 at most"),
+        ({"vocab_size": 10**12}, "vocab_size can be 10,000,000 at most, not 1,000,000,000,000"),
+        ({"special_tokens": "<unk>"}, "must be a list, not '<unk>'"),
+        ({"special_tokens": ("<\ud800>",)}, "has a lone surrogate"),
         ({"lowercase": "yes"}, "lowercase must be true or false"),
     ],
 )

@@ -156,6 +156,7 @@ def test_what_cannot_be_compared(texts, part):
         ({"context_window": 0}, "context_window must be at least 1"),
         ({"context_window": 1.5}, "context_window must be a whole number"),
         ({"price": -1.0}, "price"),
+        ({"price": "2"}, "price"),
         ({"price": float("nan")}, "price"),
     ],
 )

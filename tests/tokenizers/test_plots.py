@@ -57,6 +57,15 @@ def test_all_plots_and_a_page(tmp_path):
     assert rows[2][1::2] == tokens
 
 
+def test_nothing_to_draw(tmp_path):
+    pytest.importorskip("matplotlib")
+    groups, tokenizers = [TextGroup(name="blank", texts=[" \n "])], {"char": char()}
+    found = compare_tokenizers(tokenizers, groups)
+    with pytest.raises(InputError, match="nothing to draw"):
+        comparison_plots(found, tokenizers, groups, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_drawn_is_kept_as_data(tmp_path):
     pytest.importorskip("matplotlib")
     tokenizers = {"byte": byte_bpe(), "char": char()}

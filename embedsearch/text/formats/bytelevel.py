@@ -29,6 +29,11 @@ def byte_characters() -> tuple[str, ...]:
     return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
 
 
+def is_unicode(token: str) -> bool:
+    """Whether it can be written as UTF-8: it has no half of a surrogate pair."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in token)
+
+
 def reads_as_bytes(token: str) -> bool:
     """Whether a token that is added as it stands is decoded as other bytes than its own.
 

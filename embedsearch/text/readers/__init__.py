@@ -11,7 +11,7 @@ from embedsearch.text.readers.content import Content, Note, clean
 from embedsearch.text.readers.html import read_html
 from embedsearch.text.readers.jsonl import read_jsonl
 from embedsearch.text.readers.notebook import read_notebook
-from embedsearch.text.readers.opening import open_stream, read_bytes, reasons
+from embedsearch.text.readers.opening import open_stream, read_bytes, reasons, with_line_feeds
 from embedsearch.text.readers.pdf import read_pdf
 from embedsearch.text.readers.plain import read_code, read_markdown, read_rst, read_text
 from embedsearch.text.readers.table import read_table
@@ -80,7 +80,8 @@ def read_file(
     with reasons():
         if suffix in _STREAM_READERS:
             with open_stream(path, gzipped, max_bytes) as stream:
-                yield from _STREAM_READERS[suffix](stream, doc_id, max_bytes, note)
+                lines = with_line_feeds(stream)
+                yield from _STREAM_READERS[suffix](lines, doc_id, max_bytes, note)
             return
         data = read_bytes(path, gzipped, max_bytes)
     if not data or data.isspace():

@@ -50,6 +50,28 @@ def size(max_bytes: int) -> str:
     return f"{max_bytes / 2**20:.3g} MiB" if max_bytes >= 2**20 else f"{max_bytes} bytes"
 
 
+def fence(text: str) -> str:
+    """What to put around code in Markdown: more backticks than it has in a row, at least three."""
+    return "`" * max(3, *(len(run) + 1 for run in re.findall("`{3,}", text)), 3)
+
+
+def paragraph(text: str) -> str:
+    """Text as Markdown in which no line is taken for a heading, a fence or the like: whatever would
+    change what the lines after it are."""
+    return _STRUCTURE.sub(r"\\", text)
+
+
+def heading(text: str) -> str:
+    """Text as Markdown of a heading, in which `List<E>` is no tag."""
+    return _TAG_LIKE.sub(r"\\<", text)
+
+
+_TAG_LIKE = re.compile(r"<(?=[A-Za-z/!?])")
+_STRUCTURE = re.compile(
+    r"^(?=#{1,6}(?:\s|$)|`{3}|~{3}|<(?:script|pre|style|textarea)\b|<[!?])"
+    r"|(?<=\S\n)(?=(?:=+|-+)[ ]*$)",
+    re.MULTILINE | re.IGNORECASE,
+)
 _UNSAFE = re.compile("[\ud800-\udfff\0]")
 
 

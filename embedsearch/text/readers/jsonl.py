@@ -18,9 +18,9 @@ def read_jsonl(
 ) -> Iterator[Document]:
     """Documents from `_id` or `id`, `title`, `text` and `metadata`.
 
-    `format` may say that the text is `markdown`, `rst` or `code`. Other numbers, strings and
-    booleans join the metadata. A line without id is `doc_id#line`. A line that cannot be read, or
-    is over `max_bytes`, is noted and passed over.
+    `format` may say that the text is `markdown`, `rst` or `code`. All other fields that are not
+    null join the metadata, where those of `metadata` come first. A line without id is
+    `doc_id#line`. A line that cannot be read, or is over `max_bytes`, is noted and passed over.
     """
     empty = True
     for number, line in bounded_lines(stream, max_bytes):
@@ -56,8 +56,7 @@ def _document(line: bytes, fallback_id: str) -> Document:
     others = {
         key: value
         for key, value in record.items()
-        if key not in ("_id", "id", "title", "text", "metadata")
-        and isinstance(value, str | int | float)
+        if key not in ("_id", "id", "title", "text", "metadata") and value is not None
     }
     return Document(
         id=str(identity) or fallback_id,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from embedsearch.errors import ReadError
 from embedsearch.text.decode import decode
-from embedsearch.text.readers.content import Content, loads
+from embedsearch.text.readers.content import Content, fence, loads
 
 
 def read_notebook(data: bytes, _max_bytes: int) -> Content:
@@ -36,7 +35,7 @@ def _language(notebook: dict[str, Any]) -> str:
 
 
 def _cell(cell: dict[str, Any], language: str) -> str:
-    source = cell.get("source", cell.get("input", ""))
+    source = cell.get("source", cell.get("input")) or ""
     text = ("".join(source) if isinstance(source, list) else str(source)).strip("\n")
     if not text.strip():
         return ""
@@ -44,6 +43,5 @@ def _cell(cell: dict[str, Any], language: str) -> str:
         return f"{'#' * int(cell.get('level', 1))} {text}"
     if cell["cell_type"] != "code":
         return text
-    runs = [len(run) for run in re.findall("`{3,}", text)]
-    fence = "`" * max(3, *(run + 1 for run in runs), 3)
-    return f"{fence}{cell.get('language') or language}\n{text}\n{fence}"
+    mark = fence(text)
+    return f"{mark}{cell.get('language') or language}\n{text}\n{mark}"

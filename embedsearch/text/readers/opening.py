@@ -7,7 +7,7 @@ import gzip
 import io
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -50,16 +50,27 @@ def open_stream(path: Path, gzipped: bool, max_bytes: int) -> Iterator[io.Buffer
     """
     limit = max(max_bytes, _GZIP_RATIO * path.stat().st_size) if gzipped else None
     with _open(path, gzipped) as file, ExitStack() as stack:
-        stream: io.BufferedReader = io.BufferedReader(_Unpacked(file, limit, ""), _CHUNK)
+        stream: io.BufferedReader = io.BufferedReader(_Unpacked(file, limit), _CHUNK)
         stack.enter_context(stream)
         codec, mark = byte_order_mark(stream.peek(4))
         stream.read(mark)
         if codec not in ("", "utf-8"):
-            stream = io.BufferedReader(_Unpacked(stream, None, codec), _CHUNK)
+            decoder = codecs.getincrementaldecoder(codec)("replace")
+            recoded = _Unpacked(stream, None, lambda *chunk: decoder.decode(*chunk).encode())
+            stream = io.BufferedReader(recoded, _CHUNK)
             stack.enter_context(stream)
         if b"\0" in stream.peek(1):
             raise ReadError("binary file")
         yield stream
+
+
+def with_line_feeds(stream: io.BufferedReader) -> io.BufferedReader:
+    """The stream, its lines ended by LF where they are ended by CR alone, as on the first Macs."""
+    head = stream.peek(1)
+    if b"\r" not in head or b"\n" in head:
+        return stream
+    recoded = _Unpacked(stream, None, lambda chunk, _last: chunk.replace(b"\r", b"\n"))
+    return io.BufferedReader(recoded, _CHUNK)
 
 
 def bounded_lines(stream: io.BufferedReader, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
@@ -85,12 +96,20 @@ def _open(path: Path, gzipped: bool) -> io.BufferedIOBase:
 
 
 class _Unpacked(io.RawIOBase):
-    """A stream recoded from `codec` to UTF-8 ("" leaves it) that ends in ReadError at `limit`."""
+    """A stream, recoded, that ends in ReadError at `limit`.
 
-    def __init__(self, source: io.BufferedIOBase, limit: int | None, codec: str) -> None:
+    `recode` is given each piece and whether it is the last, which is empty.
+    """
+
+    def __init__(
+        self,
+        source: io.BufferedIOBase,
+        limit: int | None,
+        recode: Callable[[bytes, bool], bytes] | None = None,
+    ) -> None:
         self._source = source
         self._limit = limit
-        self._decoder = codecs.getincrementaldecoder(codec)("replace") if codec else None
+        self._recode = recode
         self._total = 0
         self._pending = b""
 
@@ -103,9 +122,7 @@ class _Unpacked(io.RawIOBase):
             self._total += len(chunk)
             if self._limit is not None and self._total > self._limit:
                 raise ReadError("gzip file unpacks to far more than its size")
-            self._pending = (
-                self._decoder.decode(chunk, not chunk).encode() if self._decoder else chunk
-            )
+            self._pending = self._recode(chunk, not chunk) if self._recode else chunk
             if not chunk:
                 break
         count = min(len(buffer), len(self._pending))

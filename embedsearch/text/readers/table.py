@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +20,7 @@ _Quoting = Literal[0, 3]
 """`csv.QUOTE_MINIMAL` or `csv.QUOTE_NONE`."""
 _SAMPLE_ROWS = 200
 _DELIMITERS = ",;\t|"
+_DECLARED = re.compile(rf"sep=([{_DELIMITERS}])[ \t]*\r?\n", re.IGNORECASE)
 _ONE_COLUMN = "\x1f"
 """The unit separator: commas in a table of one column are text."""
 
@@ -28,13 +30,19 @@ def read_table(
 ) -> Iterator[Document]:
     """Documents from rows below a header row; delimited by comma, semicolon, tab or bar.
 
+    A line `sep=;` before the header row, which spreadsheets write, names the delimiter.
+
     Columns `_id` or `id`, `title` and `text` are known in any case; the others are metadata. Where
     there is no `text`, the text is a line `column: value` for each of the others that is not empty.
     A row without id is `doc_id#row`, counted from 1 below the header. A row with too many or too
     few fields, or over `max_bytes`, is noted and passed over.
     """
+    sample = stream.peek(1).decode(errors="replace")
     feed = _Feed(stream, doc_id, max_bytes, note)
-    delimiter, quoting = _dialect(stream.peek(1).decode(errors="replace"))
+    if declared := _DECLARED.match(sample):
+        next(feed)
+        sample = sample[declared.end() :]
+    delimiter, quoting = _dialect(sample, declared[1] if declared else _DELIMITERS)
     rows = _rows(csv.reader(feed, delimiter=delimiter, quoting=quoting), feed, quoting)
     _line, header = next(rows, (0, None))
     if header is None:
@@ -117,7 +125,8 @@ def _rows(
         finally:
             csv.field_size_limit(usual)
         if feed.line > start and feed.quotes % 2:
-            yield start, InputError("a quotation mark that is never closed")
+            reason = f"a quotation mark that is never closed, up to line {feed.line}"
+            yield start, InputError(reason)
             continue
         if quoting == csv.QUOTE_NONE:
             row = [_unquoted(field) for field in row]
@@ -125,14 +134,14 @@ def _rows(
             yield start, row
 
 
-def _dialect(sample: str) -> tuple[str, _Quoting]:
-    """The delimiter that gives the first rows as many fields as the header, and the most.
+def _dialect(sample: str, delimiters: str) -> tuple[str, _Quoting]:
+    """Of some delimiters that which gives the first rows as many fields as the header, and most.
 
     Among tabs quotation marks are most often text, and one that opens no field would swallow the
     rows up to the next: they are taken as quoting only where lines are not rows without it.
     """
     best, best_score = _ONE_COLUMN, (0, 0)
-    for delimiter in _DELIMITERS:
+    for delimiter in delimiters:
         widths = _widths(sample, delimiter, csv.QUOTE_MINIMAL)
         score = (widths.count(widths[0]), widths[0]) if widths else (0, 0)
         if score[1] > 1 and score > best_score:

@@ -9,20 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from embedsearch.errors import ReadError
-from embedsearch.text.readers.content import Content, size
+from embedsearch.text.readers.content import Content, heading, paragraph, size
 
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _DEFLATE_OR_STORED = (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)
 _HEADING = re.compile(r"heading ([1-9])\b", re.I)
-# The runs of a paragraph, those in links, fields and inserted passages too, but neither what was
-# moved away nor the copies of text boxes that are kept for old versions of Word.
-_RUN_PARTS = (
-    './/*[local-name()="r"]'
-    '[not(ancestor::*[local-name()="Fallback" or local-name()="moveFrom"])]'
-    '/*[local-name()="t" or local-name()="tab" or local-name()="br" or local-name()="cr" '
-    'or local-name()="noBreakHyphen"]'
-)
-_CHARACTERS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
+_LEFT_OUT = frozenset({"Fallback", "moveFrom", "del", "pPr", "rPr"})
+"""Copies for old versions of Word, what was moved away or deleted, and properties."""
+_CHARACTERS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
+"""Names in a file saved as Strict Open XML, which python-docx knows in the usual form only."""
 
 
 def read_docx(data: bytes, max_bytes: int) -> Content:
@@ -65,6 +61,7 @@ def _xml_parts(data: bytes, max_bytes: int) -> io.BytesIO:
                 total += len(body)
                 if total > max_bytes:
                     raise ReadError(f"unpacks to more than {size(max_bytes)}")
+                body = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", body)
             target.writestr(entry.filename, body)
     copy.seek(0)
     return copy
@@ -96,24 +93,37 @@ def _styles(root: Any) -> dict[str, str]:
 def _marker(style: str) -> str:
     if style.casefold() == "title":
         return "#"
-    if heading := _HEADING.match(style):
-        return "#" * min(int(heading[1]), 6)
+    if level := _HEADING.match(style):
+        return "#" * min(int(level[1]), 6)
     if style.startswith("List Number"):
         return "1."
     return "-" if style.startswith("List Bullet") else ""
 
 
 def _blocks(parent: Any, styles: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """("list" or "", Markdown) of each paragraph and table, those in content controls too."""
-    from docx.oxml.ns import qn
-
-    for child in parent:
-        if child.tag == qn("w:p"):
-            yield _paragraph(child, styles)
-        elif child.tag == qn("w:tbl"):
+    """("list" or "", Markdown) of each paragraph and table, those in content controls too; the
+    text boxes of a paragraph come after it."""
+    for child in _nearest(parent, "p", "tbl"):
+        if _name(child) == "tbl":
             yield "", _table(child)
-        elif child.tag in (qn("w:sdt"), qn("w:sdtContent"), qn("w:customXml"), qn("w:ins")):
-            yield from _blocks(child, styles)
+        else:
+            yield _paragraph(child, styles)
+            for box in _nearest(child, "txbxContent"):
+                yield from _blocks(box, styles)
+
+
+def _nearest(parent: Any, *names: str) -> Iterator[Any]:
+    """The elements of these names below `parent`, but not those within one another."""
+    for child in parent:
+        name = _name(child)
+        if name in names:
+            yield child
+        elif name not in _LEFT_OUT:
+            yield from _nearest(child, *names)
+
+
+def _name(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2]
 
 
 def _paragraph(element: Any, styles: dict[str, str]) -> tuple[str, str]:
@@ -123,21 +133,24 @@ def _paragraph(element: Any, styles: dict[str, str]) -> tuple[str, str]:
     marker = styles.get(element.style or "", "")
     numbering = element.find(f"{qn('w:pPr')}/{qn('w:numPr')}")
     if marker.startswith("#"):
-        return "", f"{marker} {' '.join(text.split())}" if text else ""
-    if not text or (numbering is None and not marker):
-        return "", text
+        return "", f"{marker} {heading(' '.join(text.split()))}" if text else ""
+    if not text or (numbering is None and not marker) or _is_unnumbered(numbering):
+        return "", paragraph(text)
     level = None if numbering is None else numbering.find(qn("w:ilvl"))
     depth = 0 if level is None else min(int(level.get(qn("w:val"), 0)), 8)
     return "list", f"{'  ' * depth}{marker or '-'} {' '.join(text.split())}"
 
 
-def _table(element: Any) -> str:
+def _is_unnumbered(numbering: Any) -> bool:
+    """Whether the paragraph takes back the numbering of its style: list 0 is none."""
     from docx.oxml.ns import qn
 
-    rows = [
-        [_cell(cell) for cell in row.iterchildren(qn("w:tc"))]
-        for row in element.iterchildren(qn("w:tr"))
-    ]
+    identity = None if numbering is None else numbering.find(qn("w:numId"))
+    return identity is not None and identity.get(qn("w:val")) == "0"
+
+
+def _table(element: Any) -> str:
+    rows = [[_cell(cell) for cell in _nearest(row, "tc")] for row in _nearest(element, "tr")]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     if rows:
         lines.insert(1, "|" + " --- |" * len(rows[0]))
@@ -145,17 +158,34 @@ def _table(element: Any) -> str:
 
 
 def _cell(element: Any) -> str:
-    from docx.oxml.ns import qn
-
-    words = " ".join(_text(paragraph) for paragraph in element.iter(qn("w:p"))).split()
+    words = " ".join(_text(each) for each in _paragraphs(element)).split()
     return " ".join(words).replace("|", "\\|")
 
 
+def _paragraphs(parent: Any) -> Iterator[Any]:
+    """All paragraphs, those of nested tables and of text boxes too."""
+    for child in _nearest(parent, "p"):
+        yield child
+        for box in _nearest(child, "txbxContent"):
+            yield from _paragraphs(box)
+
+
 def _text(element: Any) -> str:
-    parts = element.xpath(_RUN_PARTS)
+    """The runs of a paragraph, those in links, fields and inserted passages too."""
     return "".join(
-        _CHARACTERS.get(part.tag.rpartition("}")[2], part.text or "") for part in parts
+        _CHARACTERS.get(_name(part), part.text or "") for part in _parts(element)
     ).strip()
+
+
+def _parts(element: Any) -> Iterator[Any]:
+    """What the runs of a paragraph hold, but for text boxes."""
+    in_run = _name(element) == "r"
+    for child in element:
+        name = _name(child)
+        if in_run and (name == "t" or name in _CHARACTERS):
+            yield child
+        elif name not in _LEFT_OUT and name != "txbxContent":
+            yield from _parts(child)
 
 
 def _join(blocks: list[tuple[str, str]]) -> str:
