@@ -16,6 +16,7 @@ NAME = ".gitignore"
 _LARGEST = 1 << 20
 _LONGEST = 4096
 """Bytes of a pattern, as of a path."""
+_STAR, _FOLDERS = b"[^/]*", (b".*", b"(?:.*/)?")
 _BOM = b"\xef\xbb\xbf"
 _CLASSES = {
     b"alnum": rb"0-9A-Za-z",
@@ -132,7 +133,7 @@ def _without_spaces(line: bytes) -> bytes:
 
 def _translated(pattern: bytes) -> bytes:
     """A pattern as a regular expression; nothing for what git never finds."""
-    source, place = b"", 0
+    parts, place = list[bytes](), 0
     while place < len(pattern):
         letter = pattern[place : place + 1]
         if letter == b"*":
@@ -145,8 +146,31 @@ def _translated(pattern: bytes) -> bytes:
             place += 1
         if not part:
             return b""
-        source += part
-    return source
+        parts.append(part)
+    return _without_backtracking(parts)
+
+
+def _without_backtracking(parts: list[bytes]) -> bytes:
+    """The parts one after the other. What stands between a star and the next one is taken where it
+    comes first, which leaves the next most room: trying all places takes for ever."""
+    *before, last = _after_stars(parts)
+    return (
+        b"".join(
+            b"(?>[^/]*?" + each[len(_STAR) :] + b")" if each.startswith(_STAR) else each
+            for each in before
+        )
+        + last
+    )
+
+
+def _after_stars(parts: list[bytes]) -> list[bytes]:
+    """Joined, but for each star where a new piece begins; so does one at what spans folders."""
+    found = [b""]
+    for part in parts:
+        if part in (_STAR, *_FOLDERS):
+            found.append(b"")
+        found[-1] += part
+    return found
 
 
 def _stars(pattern: bytes, place: int) -> tuple[bytes, int]:
@@ -156,8 +180,8 @@ def _stars(pattern: bytes, place: int) -> tuple[bytes, int]:
     while pattern[end : end + 1] == b"*":
         end += 1
     if end - place == 1 or not begins or pattern[end : end + 1] not in (b"", b"/"):
-        return b"[^/]*", end
-    return (b".*", end) if end == len(pattern) else (b"(?:.*/)?", end + 1)
+        return _STAR, end
+    return (_FOLDERS[0], end) if end == len(pattern) else (_FOLDERS[1], end + 1)
 
 
 def _bracket(pattern: bytes, place: int) -> tuple[bytes, int]:
