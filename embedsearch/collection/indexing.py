@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from embedsearch import index
 from embedsearch.device import faiss_devices, free_memory
-from embedsearch.errors import IndexFileError
+from embedsearch.errors import IndexFileError, StorageError
 from embedsearch.index import IndexConfig, NumpyIndex
 from embedsearch.store.documents import count, is_empty
 from embedsearch.store.generations import (
@@ -45,7 +45,7 @@ def stale_reason(db: Database, folder: Path, model: Model) -> str:
     try:
         path = check_generation(folder, generation)
         measured = index.read_measured(path)
-    except IndexFileError as error:
+    except (IndexFileError, StorageError) as error:
         return str(error)
     drift = state.last_chunk - generation.watermark + count(db, "deletions")
     if drift > max(STALE_ROWS, STALE_SHARE * generation.vectors):

@@ -103,6 +103,36 @@ def test_what_is_no_path(tmp_path):
                 Collection.open(path, **options)
 
 
+@pytest.mark.parametrize("path", [None, 3, b"x.es", ["x.es"], "\ud800x", "~nobody of that name/x"])
+def test_what_names_no_folder(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="path"):
+        Collection.open(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_too_long_is_an_error_of_ours(tmp_path):
+    with pytest.raises(StorageError, match="File name too long"):
+        Collection.open(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"model": 3}, "a model is a name, a folder or an Encoder, not 3"),
+        ({"model": " "}, "model's name is empty"),
+        ({"chunking": {"max_tokens": 64}}, "is no ChunkingConfig"),
+        ({"index": "Flat"}, "'Flat' is no IndexConfig"),
+        ({"device": "gpu"}, "unknown device 'gpu': use auto, cpu"),
+        ({"device": None}, "unknown device None"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_at_once(tmp_path, options, told):
+    with pytest.raises(InputError, match=told):
+        Collection.open(tmp_path / "c", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_home_folder_is_understood(tmp_path, monkeypatch, encoder):
     monkeypatch.setenv("HOME", str(tmp_path))
     with Collection.open("~/c", model=encoder) as collection:
@@ -403,8 +433,9 @@ def test_delete(collection):
     assert collection.delete([]) == 0
     assert collection.delete(iter(["b"])) == 1
     assert len(collection) == 0
-    with pytest.raises(InputError, match="list of ids"):
-        collection.delete("ab")
+    for wrong in ("ab", None, 3):
+        with pytest.raises(InputError, match="list of ids"):
+            collection.delete(wrong)
 
 
 def test_vacuum_erases_what_was_deleted(collection):
@@ -537,3 +568,33 @@ def test_scores_are_plain_floats(collection):
         assert type(hit.score) is float
         assert type(hit.rank) is type(hit.start) is type(hit.end) is int
     assert np.isclose(collection.search("lynx", mode="semantic")[0].score, 1.0)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, Document(id="a", text="lynx")])
+def test_upsert_takes_a_list(collection, wrong):
+    with pytest.raises(InputError, match="upsert takes a list of Documents, not"):
+        collection.upsert(wrong)
+
+
+def test_reindex_checks_what_it_is_given(collection):
+    with pytest.raises(InputError, match="3 is no ChunkingConfig"):
+        collection.reindex(chunking=3)
+    with pytest.raises(InputError, match="a model is a name"):
+        collection.reindex(model=3)
+
+
+def test_a_format_that_no_text_has():
+    with pytest.raises(InputError, match=r"document 'a': format must be one of text, .*not 'html'"):
+        Document(id="a", text="lynx", format="html")
+
+
+def test_an_index_file_that_may_not_be_read_does_not_hide_the_rest(collection, monkeypatch):
+    collection.upsert([Document(id="a", text="lynx")])
+
+    def refuse(path):
+        raise StorageError(f"{path} could not be read: Permission denied")
+
+    monkeypatch.setattr("embedsearch.index.read_measured", refuse)
+    status = collection.status()
+    assert status.documents == 1
+    assert "Permission denied" in status.index.stale

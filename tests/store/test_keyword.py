@@ -331,3 +331,13 @@ def test_thousands_of_snippets_at_once(fresh):
     rows = put_texts(db, model, [("", "emu")] * 1500)
     assert len(snippets(db, parse_query("emu"), rows)) == 1500
     assert len(score_keyword(db, parse_query("emu"), rows)) == 1500
+
+
+def test_a_text_may_hold_the_marks_that_are_put_around_words(fresh):
+    db, model = fresh
+    text = "\ufdd0a lynx\ufdd1 and \ufdd1an emu\ufdd0\ufdd0"
+    rows = put_texts(db, model, [("", text)])
+    snippet, highlights = snippets(db, parse_query("lynx emu"), rows)[rows[0]]
+    assert marked(snippet, highlights) == ["lynx", "emu"]
+    assert len(snippet) == len(text)
+    assert snippet.replace("\ufffd", "") == "a lynx and an emu"
