@@ -85,6 +85,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             return error.exit_code
         command = getattr(getattr(error, "ctx", None), "command_path", "embedsearch")
         told = message.replace("Value error, ", "")
+        if "unexpected extra argument" in told:
+            told += "; put what has blanks in it in quotes"
         return _fail(f"{told} (see {command} --help)", error.exit_code)
     if outcome == INTERRUPTED:
         raise KeyboardInterrupt

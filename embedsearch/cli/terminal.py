@@ -94,12 +94,15 @@ class TerminalProgress:
         if not self._total:
             return f"{self._description}: {done}, {speed}/s"
         minutes = max(0, self._total - self._done) / max(rate, 1e-9) / 60
+        left = f"about {minutes:,.0f} min left" if minutes >= 1 else "less than a minute left"
         whole = _amount(self._total, self._unit)
-        return f"{self._description}: {done} of {whole}, {speed}/s, about {minutes:,.0f} min left"
+        return f"{self._description}: {done} of {whole}, {speed}/s, {left}"
 
 
 def _amount(count: float, unit: str) -> str:
-    return f"{count / 1e6:,.2f} MB" if unit == "B" else f"{count:,.0f} {unit}"
+    if unit != "B":
+        return f"{count:,.0f} {unit}"
+    return f"{count / 1e6:,.2f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
 
 
 def _bar(unit: str) -> RichProgress:

@@ -36,6 +36,12 @@ def check_model(model: str | Path | Encoder) -> None:
     if isinstance(model, (str, Path)):
         if not str(model).strip():
             raise InputError("the model's name is empty; leave it out for the one that there is")
+        try:
+            str(model).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the name of the model {str(model)!r} is not UTF-8; rename its folder"
+            ) from None
     elif not hasattr(model, "name"):  # loads nothing, as what computes would
         raise InputError(f"a model is a name, a folder or an Encoder, not {model!r}")
 

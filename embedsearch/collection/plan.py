@@ -12,6 +12,7 @@ from sqlite_utils import Database
 from embedsearch.errors import InputError, NotFoundError
 from embedsearch.store.sources import Source, all_sources
 from embedsearch.text.files import Listing, SourceFile, glob_matcher, list_files, printable
+from embedsearch.text.readers.content import size
 from embedsearch.types import Skipped
 
 OWN_FOLDER = "the collection itself"
@@ -91,7 +92,8 @@ def plan_sync(
             continue
         present.add(key)
         source = known.get(key)
-        if source and (source.size, source.mtime_ns) == (file.size, file.mtime_ns):
+        stamp = (file.size, file.mtime_ns)
+        if source and (source.size, source.mtime_ns) == stamp and not _fits_now(source, config):
             unchanged += source.documents
             if source.problem:
                 skipped.append(Skipped(path=key, reason=source.problem))
@@ -110,6 +112,13 @@ def plan_sync(
         skipped=tuple(skipped),
         files=len(listing.files),
     )
+
+
+def _fits_now(source: Source, config: SyncConfig) -> bool:
+    """Whether the file was too large, and the bound is another one now."""
+    bound = size(config.max_document_mb * 2**20)
+    problem = source.problem or ""
+    return "larger than " in problem and not problem.endswith(f"larger than {bound}")
 
 
 def _left_of(known: Mapping[str, Source], roots: Sequence[Path], base: Path) -> str:

@@ -121,6 +121,7 @@ def test_a_name_too_long_is_an_error_of_ours(tmp_path):
     [
         ({"model": 3}, "a model is a name, a folder or an Encoder, not 3"),
         ({"model": " "}, "model's name is empty"),
+        ({"model": "a\udcff"}, "is not UTF-8"),
         ({"chunking": {"max_tokens": 64}}, "is no ChunkingConfig"),
         ({"index": "Flat"}, "'Flat' is no IndexConfig"),
         ({"device": "gpu"}, "unknown device 'gpu': use auto, cpu"),

@@ -411,6 +411,16 @@ def test_a_file_that_fails_while_it_is_read_keeps_its_document(collection, docs,
         report = collection.sync([docs])
     assert reasons(report) == {"docs/a.txt": "permission denied"}
     assert texts_of(collection) == {"docs/a.txt": "lynx", "docs/b.txt": "emu"}
+    assert counts(collection.sync([docs])) == {"changed": 1, "unchanged": 1}  # nothing was touched
+    assert texts_of(collection) == {"docs/a.txt": "zebu", "docs/b.txt": "emu"}
+
+
+def test_a_larger_bound_lets_in_what_was_too_large(collection, docs):
+    write(docs / "a.txt", "lynx " * 2**18)
+    one, two = SyncConfig(max_document_mb=1), SyncConfig(max_document_mb=2)
+    assert reasons(collection.sync([docs], config=one)) == {"docs/a.txt": "larger than 1 MiB"}
+    assert counts(collection.sync([docs], config=two)) == {"added": 1}
+    assert counts(collection.sync([docs], config=one)) == {"unchanged": 1}
 
 
 def test_names_that_cannot_be_printed(collection, docs):

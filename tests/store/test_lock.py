@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 
 import pytest
 
 from embedsearch.errors import LockedError, StorageError
 from embedsearch.store.lock import LOCK_NAME, OWNER_NAME, try_lock, writer_lock
+
+fcntl = pytest.importorskip("fcntl")
 
 
 def test_a_second_writer_is_told_of_the_first(tmp_path):
