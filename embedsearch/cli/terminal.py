@@ -35,8 +35,8 @@ def megabytes(size: float) -> str:
 
 
 def terminal() -> Console:
-    """Stdout as a terminal. What has no width that text could be set in is taken for 80 columns: some
-    programs pretend to be terminals of none."""
+    """Stdout as a terminal. What has no width to set text in is taken for 80 columns: some programs
+    pretend to be terminals of none."""
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -115,8 +115,8 @@ class Access:
 
 @contextmanager
 def leaving_nothing(path: str | Path, *, anyway: bool = False) -> Iterator[None]:
-    """Takes away the collection that the block made in the folder `path` and put nothing into: where
-    it failed, or `anyway`."""
+    """Takes away the collection that the block made in the folder `path` and put nothing into,
+    where it failed or `anyway`."""
     folder = _folder(path)
     with plain_errors(folder):
         new_folders = [each for each in (folder, *folder.parents) if not each.exists()]

@@ -241,7 +241,7 @@ class Sync:
 
 
 def _may_pass(error: ReadError) -> bool:
-    """Whether the file system failed and not the file: of a permission or a network drive that comes
-    back, size and time tell nothing, so the file is read again by the next sync."""
+    """Whether the file system failed and not the file: size and time tell nothing of a permission
+    or a drive that comes back, so the next sync reads the file again."""
     cause = error.__context__
     return isinstance(cause, OSError) and not isinstance(cause, BadGzipFile)

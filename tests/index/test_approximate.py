@@ -269,7 +269,8 @@ def test_faiss_does_not_complain_of_few_rows_on_stderr(tmp_path, capfd, factory)
     ],
 )
 def test_what_faiss_refuses(factory, why):
-    with pytest.raises(InputError, match=rf"(?s)FAISS refuses .*{why}.*What works: .IVF1024") as caught:
+    told = rf"(?s)FAISS refuses .*{why}.*What works: .IVF1024"
+    with pytest.raises(InputError, match=told) as caught:
         index.check(IndexConfig(factory=factory), DIM)
     assert "index_factory" not in str(caught.value)  # FAISS's own source
 
