@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -149,14 +150,21 @@ def check_generation(folder: Path, generation: Generation) -> Path:
     return path
 
 
-def load_generation(folder: Path, generation: Generation) -> NumpyIndex:
-    """The index of an adopted generation; IndexFileError when its file is missing or damaged."""
+def load_generation(folder: Path, generation: Generation, *, restamp: bool = False) -> NumpyIndex:
+    """The index of an adopted generation; IndexFileError when its file is missing or damaged.
+
+    A file with another time than it was written at, as copies have, is read whole to prove itself;
+    `restamp` gives it that time again, so that the next process need not.
+    """
     path = check_generation(folder, generation)
     loaded = index.load(path)
     if len(loaded) != generation.vectors:
         raise IndexFileError(
             f"the index file {path} holds {len(loaded)} vectors instead of {generation.vectors}"
         )
+    if restamp and path.stat().st_mtime_ns != generation.mtime_ns:
+        with suppress(OSError):  # not our file
+            os.utime(path, ns=(generation.mtime_ns, generation.mtime_ns))
     return loaded
 
 

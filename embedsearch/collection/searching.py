@@ -36,7 +36,12 @@ class Searcher:
     def __init__(self, access: Access, encoder: EncoderSlot) -> None:
         self._access = access
         self._encoder = encoder
-        self._view = View(access.folder, self._note_damage, encoder.compute.device)
+        self._view = View(
+            access.folder,
+            self._note_damage,
+            encoder.compute.device,
+            restamp=not access.read_only,
+        )
         self._damaged: tuple[Generation, str] | None = None
 
     def search(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from embedsearch.errors import LockedError, StorageError
 
@@ -38,7 +38,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def try_lock(path: Path) -> FileLock | None:
+def try_lock(path: Path) -> BaseFileLock | None:
     """The lock of a file, to be released; None where another has it.
 
     Raises StorageError where the file system has no locks, other OSErrors as they come.

@@ -130,9 +130,9 @@ def test_files_that_are_rightly_passed_over_are_counted(cli, tmp_path, tiny):
     outcome = cli("index", ".", "--model", tiny)
     assert outcome.err.splitlines() == [
         "skipped broken.txt: binary file",
-        "skipped 2 × binary file (.png)",
         "skipped 2 × hidden",
         "skipped 2 × named in .gitignore",
+        "skipped 2 × binary file (.png)",
         "skipped 1 × the collection itself",
     ]
 
@@ -218,6 +218,7 @@ def test_search_for_people(cli, home):
 
 @pytest.mark.parametrize("columns", ["0", "3", "19"])
 def test_a_terminal_of_no_width_is_taken_for_a_usual_one(cli, home, monkeypatch, columns):
+    monkeypatch.delenv("COLUMNS", raising=False)
     usual = cli("search", "reset link", "-k", 2)
     monkeypatch.setenv("COLUMNS", columns)
     assert cli("search", "reset link", "-k", 2) == usual

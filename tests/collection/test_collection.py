@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 import embedsearch as es
+import embedsearch.index
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.ingest import PENDING_CHUNKS
 from embedsearch.errors import (
@@ -599,3 +602,21 @@ def test_an_index_file_that_may_not_be_read_does_not_hide_the_rest(collection, m
     status = collection.status()
     assert status.documents == 1
     assert "Permission denied" in status.index.stale
+
+
+def test_the_index_file_of_a_copied_collection_is_read_whole_once(
+    collection, tmp_path, encoder, monkeypatch
+):
+    """`cp -r` gives files a new time; whether they are whole is seen by their checksums."""
+    collection.upsert([Document(id="a", text="lynx"), Document(id="b", text="emu")])
+    found = collection.search("lynx", mode="semantic")
+    shutil.copytree(collection.folder, tmp_path / "copy", copy_function=shutil.copyfile)
+    [file] = (tmp_path / "copy/index").iterdir()
+    os.utime(file, ns=(1, 1))
+    verify = embedsearch.index.verify
+    read: list[Path] = []
+    monkeypatch.setattr("embedsearch.index.verify", lambda path: (read.append(path), verify(path)))
+    for read_only, times in ((True, 1), (True, 2), (False, 3), (False, 3), (True, 3)):
+        with Collection.open(tmp_path / "copy", model=encoder, read_only=read_only) as copy:
+            assert copy.search("lynx", mode="semantic") == found
+        assert read == [file] * times

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,7 +199,7 @@ def test_a_database_that_may_not_be_written_is_no_damage(collection, monkeypatch
     allowed = os.access
     monkeypatch.setattr(
         "embedsearch.collection.health.os.access",
-        lambda path, mode: path.name != DATABASE_NAME and allowed(path, mode),
+        lambda path, mode: Path(path).name != DATABASE_NAME and allowed(path, mode),
     )
     check = look(collection)["keyword index"]
     assert check.ok
