@@ -52,7 +52,7 @@ def test_names_of_devices(name):
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:", "cuda:x", "cuda:²", "CPU", None, 0])
 def test_what_is_no_name_of_a_device(name):
-    with pytest.raises(InputError, match="unknown device .*: use auto, cpu, cuda, cuda:N or mps"):
+    with pytest.raises(InputError, match=r"unknown device .*: use auto, cpu, cuda, cuda:N or mps"):
         device.check_device(name)
 
 

@@ -101,9 +101,7 @@ class View:
         watermark = 0
         if state.generation is not None and state.generation.model == model.id:
             try:
-                base = load_generation(
-                    self._folder, state.generation, restamp=self._restamp
-                )
+                base = load_generation(self._folder, state.generation, restamp=self._restamp)
                 watermark = state.generation.watermark
             except EmbedSearchError as error:
                 self._warn(state.generation, str(error))

@@ -276,7 +276,8 @@ def _quieten(made: Any) -> None:
     inner = faiss.downcast_index(made)
     if isinstance(inner, faiss.IndexPreTransform):
         inner = faiss.downcast_index(inner.index)
-    for part in (inner, getattr(inner, "pq", None)):
+    parts: list[Any] = [inner, getattr(inner, "pq", None)]
+    for part in parts:
         if hasattr(part, "cp"):
             part.cp.min_points_per_centroid = 1
 
