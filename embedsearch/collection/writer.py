@@ -169,7 +169,7 @@ class Writer:
             if model:
                 build_generation(db, self._folder, model, device=self._encoder.compute.device)
                 empty_log(db)
-        return before - folder_size(self._folder)
+        return max(0, before - folder_size(self._folder))  # there may have been nothing to free
 
     def chunking(self, db: Database) -> ChunkingConfig:
         """How documents are cut; InputError where another way was asked for."""

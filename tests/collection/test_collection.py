@@ -620,3 +620,11 @@ def test_the_index_file_of_a_copied_collection_is_read_whole_once(
         with Collection.open(tmp_path / "copy", model=encoder, read_only=read_only) as copy:
             assert copy.search("lynx", mode="semantic") == found
         assert read == [file] * times
+
+
+def test_a_vacuum_that_frees_nothing_says_so(collection, monkeypatch):
+    """The folder may have grown meanwhile."""
+    collection.upsert([Document(id="a", text="lynx")])
+    sizes = iter([100, 150])
+    monkeypatch.setattr("embedsearch.collection.writer.folder_size", lambda _: next(sizes))
+    assert collection.vacuum() == 0
