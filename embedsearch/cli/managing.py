@@ -32,7 +32,7 @@ from embedsearch.cli.terminal import TerminalProgress, megabytes, plain
 from embedsearch.collection.access import leaving_nothing
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.models import Compute
-from embedsearch.collection.plan import SyncConfig
+from embedsearch.collection.plan import OWN_FOLDER, SyncConfig
 from embedsearch.text.files import printable
 from embedsearch.types import SyncReport
 
@@ -106,7 +106,8 @@ def _exit_code(report: SyncReport) -> int:
     """Done when there is anything to show for it; else it was bad input, or no input."""
     if report.added or report.changed or report.removed or report.unchanged:
         return DONE
-    return WRONG_USE if report.skipped else NOTHING_FOUND
+    wrong = any(entry.reason != OWN_FOLDER for entry in report.skipped)
+    return WRONG_USE if wrong else NOTHING_FOUND
 
 
 def status(db: Db = Path(DEFAULT_DB), as_json: Json = False) -> int:

@@ -151,6 +151,9 @@ def test_index_options_reach_the_sync(cli, home):
 def test_index_exit_codes(cli, tmp_path, tiny):
     (tmp_path / "empty").mkdir()
     assert cli("index", "empty", "--model", tiny).code == 1  # nothing found
+    assert cli("index", "empty", "--db", "empty/c").code == 1  # but the collection itself
+    outcome = cli("search", "cat")
+    assert outcome.err.startswith("nothing found: the collection is empty; `embedsearch index")
     write(tmp_path / "bad/a.txt", b"\0\0")
     assert cli("index", "bad").code == 2  # bad input, and nothing else
     write(tmp_path / "bad/b.txt", "the cat")
