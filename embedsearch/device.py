@@ -13,6 +13,8 @@ from pathlib import Path
 
 from embedsearch.errors import DeviceError, InputError
 
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?", re.ASCII)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
@@ -61,6 +63,12 @@ def has_cpu_bf16() -> bool:
     )
 
 
+def check_device(name: str) -> None:
+    """InputError for what is no device's name; whether it is there is not looked at."""
+    if not isinstance(name, str) or not _DEVICE.fullmatch(name):
+        raise InputError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+
+
 def resolve_devices(name: str) -> list[str]:
     """As `resolve_device`; with `auto`, every GPU that torch sees."""
     device = resolve_device(name)
@@ -77,13 +85,11 @@ def resolve_device(name: str) -> str:
     Only `cpu` is answered without importing torch. Raises InputError for a name that is none of
     these and DeviceError for a device that this machine, or this build of torch, does not have.
     """
+    check_device(name)
     if name == "auto":
         return best_device()
     if name == "cpu":
         return name
-    match = re.fullmatch(r"(cuda)(?::(\d+))?|mps", name)
-    if match is None:
-        raise InputError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
     import torch
 
     if name == "mps":
@@ -91,7 +97,7 @@ def resolve_device(name: str) -> str:
             return name
         raise DeviceError("device 'mps' is not there (it needs macOS on Apple silicon): use auto")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(match.group(2) or 0) < count:
+    if int(name.partition(":")[2] or 0) < count:
         return name
     if count:
         raise DeviceError(

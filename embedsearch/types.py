@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 from embedsearch.errors import InputError
 
@@ -53,6 +53,11 @@ class Document:
                     f"document {self.id!r}: {name} has a lone surrogate at character "
                     f"{error.start}; replace it: text.encode('utf-8', 'replace').decode()"
                 ) from None
+        if self.format not in get_args(Format):
+            raise InputError(
+                f"document {self.id!r}: format must be one of {', '.join(get_args(Format))}, "
+                f"not {self.format!r}"
+            )
         try:
             content = dict(self.metadata)
             json.dumps(content, allow_nan=False, ensure_ascii=False, sort_keys=True).encode()

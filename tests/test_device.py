@@ -45,6 +45,17 @@ def test_cuda_comes_before_mps(torch, monkeypatch):
     assert device.resolve_device("auto") == "cuda"
 
 
+@pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:12", "mps"])
+def test_names_of_devices(name):
+    device.check_device(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:", "cuda:x", "cuda:²", "CPU", None, 0])
+def test_what_is_no_name_of_a_device(name):
+    with pytest.raises(InputError, match=r"unknown device .*: use auto, cpu, cuda, cuda:N or mps"):
+        device.check_device(name)
+
+
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps"])
 def test_a_device_that_is_not_there(torch, name):
     with pytest.raises(DeviceError, match=f"device '{name}' is not there .*: use auto"):

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from embedsearch.cli.terminal import plain
 from embedsearch.errors import EmbedSearchError
@@ -20,6 +21,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 done, 1 nothing found, 2 wrong use or bad
     input, 70 a bug, 130 interrupted."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     handler = logging.StreamHandler()
@@ -50,6 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger("embedsearch").removeHandler(handler)
 
 
+def _open_streams() -> None:
+    """Opens what the shell has closed (`>&-`): else the first file to be opened, a database, would
+    take the number of the standard output."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 — for the whole process
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     import typer
     from typer.main import get_command
@@ -73,7 +83,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         if "\n" in message:  # no command was given: the message is the help
             print(message, file=sys.stderr)
             return error.exit_code
-        return _fail(f"{message} (see embedsearch --help)", error.exit_code)
+        command = getattr(getattr(error, "ctx", None), "command_path", "embedsearch")
+        told = message.replace("Value error, ", "")
+        if "unexpected extra argument" in told:
+            told += "; put what has blanks in it in quotes"
+        return _fail(f"{told} (see {command} --help)", error.exit_code)
     if outcome == INTERRUPTED:
         raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else DONE

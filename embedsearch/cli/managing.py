@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -30,9 +29,10 @@ from embedsearch.cli.output import (
     remark_skipped,
 )
 from embedsearch.cli.terminal import TerminalProgress, megabytes, plain
+from embedsearch.collection.access import leaving_nothing
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.models import Compute
-from embedsearch.collection.plan import SyncConfig
+from embedsearch.collection.plan import OWN_FOLDER, SyncConfig
 from embedsearch.text.files import printable
 from embedsearch.types import SyncReport
 
@@ -83,6 +83,7 @@ def index(
     """
     config = SyncConfig(glob=glob, prune=prune, dry_run=dry_run, max_document_mb=max_document_mb)
     with (
+        leaving_nothing(db, anyway=dry_run),
         TerminalProgress() as progress,
         Collection.open(
             db,
@@ -105,7 +106,8 @@ def _exit_code(report: SyncReport) -> int:
     """Done when there is anything to show for it; else it was bad input, or no input."""
     if report.added or report.changed or report.removed or report.unchanged:
         return DONE
-    return WRONG_USE if report.skipped else NOTHING_FOUND
+    wrong = any(entry.reason != OWN_FOLDER for entry in report.skipped)
+    return WRONG_USE if wrong else NOTHING_FOUND
 
 
 def status(db: Db = Path(DEFAULT_DB), as_json: Json = False) -> int:
@@ -154,11 +156,15 @@ def delete(
 
     Example: embedsearch delete docs/old.md
     """
+    wanted = [printable(id_) for id_ in ids]
     with Collection.open(db, create=False) as collection:
-        deleted = collection.delete([printable(id_) for id_ in ids])
+        missing = [id_ for id_ in wanted if id_ not in collection]
+        deleted = collection.delete(wanted)
     if as_json:
         print_json({"deleted": deleted})
     else:
+        for id_ in missing:
+            remark(f"there is no document {id_!r}")
         print(f"{deleted} deleted")
     return DONE if deleted else NOTHING_FOUND
 
@@ -248,7 +254,7 @@ def export(
 
     Example: embedsearch export --out backup.jsonl
     """
-    from embedsearch.collection.export import document_json, export_documents
+    from embedsearch.collection.export import document_json, export_documents, write_documents
 
     with Collection.open(db, create=False, read_only=True) as collection:
         if out is not None:
@@ -260,6 +266,5 @@ def export(
         elif as_json:
             print_json([document_json(document) for document in collection])
         else:
-            for document in collection:
-                sys.stdout.write(json.dumps(document_json(document), ensure_ascii=False) + "\n")
+            write_documents(collection, sys.stdout)
     return DONE

@@ -138,7 +138,10 @@ def parse_where(conditions: Sequence[str] | None) -> Where | None:
 def _condition(condition: str) -> dict[str, Any]:
     found = _CONDITION.fullmatch(condition)
     if found is None:
-        raise InputError(f"--where takes KEY=VALUE, not {condition!r}; for instance lang=en")
+        raise InputError(
+            f"--where takes KEY=VALUE, not {condition!r}; for instance lang=en, or in quotes "
+            "'year>2020', as the shell has a use of its own for < and >"
+        )
     key, typed = printable(found["key"].strip()), printable(found["value"].strip())
     operator = _OPERATORS[found["operator"]]
     if key in ("id", "path"):

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from embedsearch.cli.terminal import megabytes, plain
+from embedsearch.cli.terminal import megabytes, plain, terminal
 from embedsearch.types import Hit, Skipped, SyncReport
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ SHOWN_SKIPPED = 20
 INDENT = "    "
 MAX_WIDTH = 100
 """A passage is set no wider than is good to read."""
-_UNREMARKABLE = ("hidden", "ignored")
+_UNREMARKABLE = ("hidden", "named in .gitignore", "the collection itself", "binary file (")
+"""Reasons to pass over a file that are as it should be: they are counted. A file of binary content
+that no suffix told is worth a line."""
 
 
 def print_json(value: Any) -> None:
@@ -52,9 +54,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
 
 def print_hits(hits: Sequence[Hit]) -> None:
     """Hits as a person likes to read them: what it is, where it stands, the passage."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = terminal()
     for hit in hits:
         console.print(_heading(hit), soft_wrap=True)
         width = min(console.width, MAX_WIDTH) - len(INDENT)

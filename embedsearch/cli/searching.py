@@ -53,7 +53,8 @@ def search(
     """
     with open_for_search(db, Compute(engine=engine, device=device)) as collection:
         hits = collection.search(query, k, mode=mode, where=parse_where(where), by=by)
-    return _show(hits, as_json)
+        is_empty = not len(collection)
+    return _show(hits, as_json, is_empty=is_empty)
 
 
 def similar(
@@ -72,11 +73,13 @@ def similar(
     return _show(hits, as_json)
 
 
-def _show(hits: list[Hit], as_json: bool) -> int:
+def _show(hits: list[Hit], as_json: bool, *, is_empty: bool = False) -> int:
     if as_json:
         print_json([hit_json(hit) for hit in hits])
     elif hits:
         print_hits(hits)
+    elif is_empty:
+        remark("nothing found: the collection is empty; `embedsearch index PATH` fills it")
     else:
         remark("nothing found")
     return DONE if hits else NOTHING_FOUND

@@ -8,12 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufdd0-\ufddf]")
 
 PLAIN_INTERVAL_S = 10.0
+LEAST_WIDTH = 20
 
 
 def plain(text: str) -> str:
@@ -30,6 +32,15 @@ def plain_lines(text: str) -> str:
 
 def megabytes(size: float) -> str:
     return f"{size / 1e6:,.1f} MB"
+
+
+def terminal() -> Console:
+    """Stdout as a terminal. What has no width to set text in is taken for 80 columns: some programs
+    pretend to be terminals of none."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.width >= LEAST_WIDTH else Console(highlight=False, width=80)
 
 
 class TerminalProgress:
@@ -83,12 +94,15 @@ class TerminalProgress:
         if not self._total:
             return f"{self._description}: {done}, {speed}/s"
         minutes = max(0, self._total - self._done) / max(rate, 1e-9) / 60
+        left = f"about {minutes:,.0f} min left" if minutes >= 1 else "less than a minute left"
         whole = _amount(self._total, self._unit)
-        return f"{self._description}: {done} of {whole}, {speed}/s, about {minutes:,.0f} min left"
+        return f"{self._description}: {done} of {whole}, {speed}/s, {left}"
 
 
 def _amount(count: float, unit: str) -> str:
-    return f"{count / 1e6:,.2f} MB" if unit == "B" else f"{count:,.0f} {unit}"
+    if unit != "B":
+        return f"{count:,.0f} {unit}"
+    return f"{count / 1e6:,.2f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
 
 
 def _bar(unit: str) -> RichProgress:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from embedsearch.errors import InputError, LockedError, StorageError, StoreError
+from embedsearch.errors import (
+    EmbedSearchError,
+    InputError,
+    LockedError,
+    StorageError,
+    StoreError,
+)
 from embedsearch.store.database import (
     DATABASE_NAME,
+    OWN_FILES,
     has_database,
     migrate,
     no_collection,
@@ -20,6 +29,7 @@ from embedsearch.store.database import (
     plain_errors,
     schema_is_current,
 )
+from embedsearch.store.documents import count
 from embedsearch.store.lock import writer_lock
 
 MIGRATION_WAIT_S = 5.0
@@ -47,14 +57,12 @@ class Access:
         Raises NotFoundError, CorruptStoreError, NewerStoreError, StorageError, StoreError, and
         InputError for what is no path.
         """
-        if "\0" in str(path):
-            raise InputError(f"the path {str(path)!r} has a null character, which no path has")
-        folder = Path(path).expanduser()
-        if folder.exists() and not folder.is_dir():
-            raise StoreError(f"{folder} is a file; a collection is a folder")
+        folder = _folder(path)
         with plain_errors(folder):
+            if folder.exists() and not folder.is_dir():
+                raise StoreError(f"{folder} is a file; a collection is a folder")
             if not (read_only or create) and not has_database(folder):
-                raise no_collection(folder)
+                raise no_collection(folder.absolute())
             if not read_only:
                 folder.mkdir(parents=True, exist_ok=True)
             folder = folder.resolve()
@@ -103,6 +111,53 @@ class Access:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"the collection {self.folder} is closed; open it again")
+
+
+@contextmanager
+def leaving_nothing(path: str | Path, *, anyway: bool = False) -> Iterator[None]:
+    """Takes away the collection that the block made in the folder `path` and put nothing into,
+    where it failed or `anyway`."""
+    folder = _folder(path)
+    with plain_errors(folder):
+        new_folders = [each for each in (folder, *folder.parents) if not each.exists()]
+        is_new = not has_database(folder)
+    try:
+        yield
+    except BaseException:
+        anyway = True
+        raise
+    finally:
+        if is_new and anyway and folder.is_dir():
+            with suppress(EmbedSearchError, OSError, sqlite3.Error):
+                _discard_empty(folder)
+        for each in new_folders:
+            with suppress(OSError):  # there is something in it
+                each.rmdir()
+
+
+def _discard_empty(folder: Path) -> None:
+    with writer_lock(folder):
+        db = open_database(folder, read_only=False)
+        try:
+            if any(count(db, table) for table in ("documents", "models", "settings")):
+                return
+        finally:
+            db.close()
+        for name in OWN_FILES:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _folder(path: str | Path) -> Path:
+    """The folder that is meant; InputError for what is no path."""
+    if not isinstance(path, (str, Path)):
+        raise InputError(f"a collection is opened by the path of its folder, not by {path!r}")
+    if "\0" in str(path):
+        raise InputError(f"the path {str(path)!r} has a null character, which no path has")
+    try:
+        os.fsencode(path)
+        return Path(path).expanduser()
+    except (UnicodeEncodeError, RuntimeError) as error:  # RuntimeError: `~name` of nobody's
+        raise InputError(f"the path {str(path)!r} cannot be used: {error}") from None
 
 
 def _bring_up_to_date(db: Database, folder: Path) -> None:

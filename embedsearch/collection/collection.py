@@ -11,12 +11,12 @@ from embedsearch.answers.answer import Answer, AnswerConfig
 from embedsearch.answers.asking import Asker
 from embedsearch.answers.writing import Writing
 from embedsearch.collection.access import Access
-from embedsearch.collection.models import Compute, EncoderSlot
+from embedsearch.collection.models import Compute, EncoderSlot, check_model
 from embedsearch.collection.plan import SyncConfig
 from embedsearch.collection.retrieval import By, SearchConfig
 from embedsearch.collection.searching import Searcher
 from embedsearch.collection.status import Status, read_status
-from embedsearch.collection.writer import Writer
+from embedsearch.collection.writer import Writer, check_configs
 from embedsearch.errors import InputError
 from embedsearch.generation import GenerationConfig, LanguageModel
 from embedsearch.index import IndexConfig
@@ -84,9 +84,12 @@ class Collection:
                 there cannot be opened, and why.
             FingerprintError: the collection's vectors were made by another model than `model`.
             InputError: the collection's documents are cut in another way than `chunking` says, or
-                there is no such engine or path.
+                there is no such engine or device, or an argument is of another kind.
         """
         compute = Compute(engine=engine, device=device)
+        check_configs(chunking, index)
+        if model is not None:
+            check_model(model)
         access = Access.open(path, read_only=read_only, create=create)
         collection = cls(access, model=model, compute=compute, chunking=chunking, index=index)
         try:

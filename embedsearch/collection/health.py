@@ -18,7 +18,7 @@ from embedsearch.collection.indexing import INDEX_FOLDER, load_generation, stale
 from embedsearch.collection.models import check_fingerprint, load_encoder
 from embedsearch.device import describe, faiss_gpu_count, has_accelerator
 from embedsearch.encoder.openvino_engine import is_installed, precision
-from embedsearch.errors import CorruptStoreError, EmbedSearchError
+from embedsearch.errors import CorruptStoreError, EmbedSearchError, LockedError, StorageError
 from embedsearch.store.database import DATABASE_NAME, open_database, plain_errors
 from embedsearch.store.documents import count
 from embedsearch.store.generations import current_generation, deletions_after
@@ -75,6 +75,8 @@ def _run(name: str, look: _Look, db: Database, folder: Path, remedy: str) -> Che
     try:
         with plain_errors(folder / DATABASE_NAME):
             return Check(check=name, ok=True, detail=look(db, folder))
+    except (StorageError, LockedError) as error:  # of the looking, not of what was looked at
+        return Check(check=name, ok=False, detail=str(error), remedy=_AS_TOLD)
     except EmbedSearchError as error:
         return Check(check=name, ok=False, detail=str(error), remedy=remedy)
 
@@ -165,8 +167,8 @@ def _database(db: Database, _folder: Path) -> str:
 def _keywords(db: Database, folder: Path) -> str:
     """FTS5 compares its index with the chunks; it asks for that by a write, which is undone."""
     chunks = count(db, "chunks")
-    if not os.access(folder, os.W_OK):
-        return f"{chunks} chunks; not compared, the folder is read-only"
+    if not all(os.access(path, os.W_OK) for path in (folder, folder / DATABASE_NAME)):
+        return f"{chunks} chunks; not compared, the collection is read-only"
     own = open_database(folder, read_only=False)
     try:
         own.execute("BEGIN")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from sqlite_utils import Database
 
 from embedsearch import index
 from embedsearch.device import faiss_devices, free_memory
-from embedsearch.errors import IndexFileError
+from embedsearch.errors import IndexFileError, StorageError
 from embedsearch.index import IndexConfig, NumpyIndex
 from embedsearch.store.documents import count, is_empty
 from embedsearch.store.generations import (
@@ -45,7 +46,7 @@ def stale_reason(db: Database, folder: Path, model: Model) -> str:
     try:
         path = check_generation(folder, generation)
         measured = index.read_measured(path)
-    except IndexFileError as error:
+    except (IndexFileError, StorageError) as error:
         return str(error)
     drift = state.last_chunk - generation.watermark + count(db, "deletions")
     if drift > max(STALE_ROWS, STALE_SHARE * generation.vectors):
@@ -149,14 +150,21 @@ def check_generation(folder: Path, generation: Generation) -> Path:
     return path
 
 
-def load_generation(folder: Path, generation: Generation) -> NumpyIndex:
-    """The index of an adopted generation; IndexFileError when its file is missing or damaged."""
+def load_generation(folder: Path, generation: Generation, *, restamp: bool = False) -> NumpyIndex:
+    """The index of an adopted generation; IndexFileError when its file is missing or damaged.
+
+    A file with another time than it was written at, as copies have, is read whole to prove itself;
+    `restamp` gives it that time again, so that the next process need not.
+    """
     path = check_generation(folder, generation)
     loaded = index.load(path)
     if len(loaded) != generation.vectors:
         raise IndexFileError(
             f"the index file {path} holds {len(loaded)} vectors instead of {generation.vectors}"
         )
+    if restamp and path.stat().st_mtime_ns != generation.mtime_ns:
+        with suppress(OSError):  # not our file
+            os.utime(path, ns=(generation.mtime_ns, generation.mtime_ns))
     return loaded
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
+from embedsearch.device import check_device
 from embedsearch.encoder.engine import check_engine
 from embedsearch.encoder.resolve import BUNDLED_NAMES, DEFAULT_MODEL
-from embedsearch.errors import FingerprintError
+from embedsearch.errors import FingerprintError, InputError
 from embedsearch.store.settings import Model, activate_model, active_model, register_model
 from embedsearch.types import Encoder
 
@@ -27,6 +28,22 @@ class Compute:
 
     def __post_init__(self) -> None:
         check_engine(self.engine)
+        check_device(self.device)
+
+
+def check_model(model: str | Path | Encoder) -> None:
+    """InputError for what names no model and is none."""
+    if isinstance(model, (str, Path)):
+        if not str(model).strip():
+            raise InputError("the model's name is empty; leave it out for the one that there is")
+        try:
+            str(model).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the name of the model {str(model)!r} is not UTF-8; rename its folder"
+            ) from None
+    elif not hasattr(model, "name"):  # loads nothing, as what computes would
+        raise InputError(f"a model is a name, a folder or an Encoder, not {model!r}")
 
 
 def model_name(model: str | Path | Encoder) -> str:
@@ -40,6 +57,7 @@ def model_name(model: str | Path | Encoder) -> str:
 
 def load_encoder(model: str | Path | Encoder, compute: Compute | None = None) -> Encoder:
     """The encoder by name, folder or hub id; an encoder is given back as it is."""
+    check_model(model)
     if not isinstance(model, (str, Path)):
         return model
     from embedsearch.encoder import SentenceEncoder

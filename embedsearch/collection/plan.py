@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 
 from sqlite_utils import Database
 
-from embedsearch.errors import InputError
+from embedsearch.errors import InputError, NotFoundError
 from embedsearch.store.sources import Source, all_sources
 from embedsearch.text.files import Listing, SourceFile, glob_matcher, list_files, printable
+from embedsearch.text.readers.content import size
 from embedsearch.types import Skipped
+
+OWN_FOLDER = "the collection itself"
+SAME_NAME = "another file's name reads the same, and was taken; rename one of them"
+"""A file name's bytes that are not UTF-8 are written out, and there may be a file called so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +35,14 @@ class SyncConfig:
     max_document_mb: int = 32
 
     def __post_init__(self) -> None:
-        if self.max_document_mb < 1:
-            raise InputError(f"max_document_mb must be at least 1, not {self.max_document_mb}")
+        if type(self.max_document_mb) is not int or self.max_document_mb < 1:
+            raise InputError(
+                f"max_document_mb must be a whole number from 1 on, not {self.max_document_mb!r}"
+            )
         if self.glob == "":
             raise InputError("glob is empty; leave it out to take every file")
+        if not isinstance(self.glob, (str, NoneType)):
+            raise InputError(f"glob is a pattern such as '**/*.md', not {self.glob!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +75,25 @@ def plan_sync(
         base: files below it are named relative to it, others by their whole path.
         exclude: the collection's own folder.
     """
-    listing = list_files(roots, glob=config.glob, exclude=[exclude])
     known = all_sources(db)
+    try:
+        listing = list_files(roots, glob=config.glob, exclude=[exclude])
+    except NotFoundError as error:
+        raise NotFoundError(f"{error}{_left_of(known, roots, base)}") from None
     changed, present, unchanged = {}, set(), 0
-    skipped = list(listing.skipped)
+    skipped = [
+        replace(entry, reason=OWN_FOLDER) if entry.reason == "excluded" else entry
+        for entry in listing.skipped
+    ]
     for file in listing.files:
         key = source_key(file.path, base)
+        if key in present:
+            skipped.append(Skipped(path=key, reason=SAME_NAME))
+            continue
         present.add(key)
         source = known.get(key)
-        if source and (source.size, source.mtime_ns) == (file.size, file.mtime_ns):
+        stamp = (file.size, file.mtime_ns)
+        if source and (source.size, source.mtime_ns) == stamp and not _fits_now(source, config):
             unchanged += source.documents
             if source.problem:
                 skipped.append(Skipped(path=key, reason=source.problem))
@@ -91,6 +111,28 @@ def plan_sync(
         unchanged=unchanged,
         skipped=tuple(skipped),
         files=len(listing.files),
+    )
+
+
+def _fits_now(source: Source, config: SyncConfig) -> bool:
+    """Whether the file was too large, and the bound is another one now."""
+    bound = size(config.max_document_mb * 2**20)
+    problem = source.problem or ""
+    return "larger than " in problem and not problem.endswith(f"larger than {bound}")
+
+
+def _left_of(known: Mapping[str, Source], roots: Sequence[Path], base: Path) -> str:
+    """How to take out what there is of the first path that is gone: a disk that is not mounted must
+    not empty a collection by itself."""
+    root = next(root for root in roots if not root.exists()).absolute()
+    documents = sum(
+        source.documents for key, source in known.items() if (base / key).is_relative_to(root)
+    )
+    if not documents:
+        return ""
+    return (
+        f"; {documents} documents of it are in the collection: `embedsearch delete` takes them "
+        "out, and so does an empty folder there when it is indexed"
     )
 
 

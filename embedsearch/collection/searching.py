@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from embedsearch.collection.retrieval import Query, SearchConfig, search
 from embedsearch.collection.view import Snapshot, View
 from embedsearch.errors import InputError, LockedError, NotFoundError, StorageError
 from embedsearch.store import documents as store
-from embedsearch.store.filters import Where
+from embedsearch.store.filters import Where, check_where
 from embedsearch.store.generations import Generation, current_generation
 from embedsearch.store.settings import Model, active_model
 from embedsearch.store.vectors import document_vectors
@@ -35,7 +36,12 @@ class Searcher:
     def __init__(self, access: Access, encoder: EncoderSlot) -> None:
         self._access = access
         self._encoder = encoder
-        self._view = View(access.folder, self._note_damage, encoder.compute.device)
+        self._view = View(
+            access.folder,
+            self._note_damage,
+            encoder.compute.device,
+            restamp=not access.read_only,
+        )
         self._damaged: tuple[Generation, str] | None = None
 
     def search(
@@ -47,6 +53,7 @@ class Searcher:
     ) -> list[list[Hit]]:
         """The hits of each query, which are encoded together. `stages` takes the times."""
         stages, queries = stages or Stages(), query_list(queries)
+        check_where(where)
         with self._access.reading() as db:
             empty = store.is_empty(db)
         if empty or not queries:
@@ -66,12 +73,11 @@ class Searcher:
 
     def similar(self, document_id: str, config: SearchConfig, where: Where | None) -> list[Hit]:
         """The documents nearest to the mean of a document's vectors, without itself."""
+        check_where(where)
         with self._access.reading() as db:
             stored, model = store.get_document(db, document_id), active_model(db)
             if stored is None or model is None:
-                raise NotFoundError(
-                    f"there is no document {document_id!r} in {self._access.folder}"
-                )
+                raise NotFoundError(_no_document(db, document_id, self._access.folder))
             mean = document_vectors(db, stored.row, model.dim).mean(axis=0, keepdims=True)
             vector = np.ascontiguousarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
             snapshot = self._snapshot(db, model, semantic=True)
@@ -129,6 +135,12 @@ class Searcher:
                     encoder.max_tokens,
                 )
         return encoder, encoder.encode_query(queries)
+
+
+def _no_document(db: Database, document_id: str, folder: Path) -> str:
+    told = f"there is no document {document_id!r} in {folder}"
+    meant = store.nearest_id(db, document_id) if store.can_be_id(document_id) else None
+    return f"{told}; is {meant!r} meant?" if meant else told
 
 
 def query_list(queries: Iterable[str]) -> list[str]:

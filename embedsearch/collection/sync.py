@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from gzip import BadGzipFile
 
 from sqlite_utils import Database
 
@@ -99,6 +100,9 @@ class Sync:
             ):
                 self._look_at(document, reading)
         except ReadError as error:
+            if _may_pass(error):
+                self._skip(key, str(error))
+                return
             reading.problem = str(error)
             # What cannot be read now may have been read before: those documents stay.
             reading.whole = isinstance(error, EmptyFileError)
@@ -234,3 +238,10 @@ class Sync:
 
     def _skip(self, path: str, reason: str) -> None:
         self.skipped.append(Skipped(path=path, reason=reason))
+
+
+def _may_pass(error: ReadError) -> bool:
+    """Whether the file system failed and not the file: size and time tell nothing of a permission
+    or a drive that comes back, so the next sync reads the file again."""
+    cause = error.__context__
+    return isinstance(cause, OSError) and not isinstance(cause, BadGzipFile)

@@ -27,6 +27,8 @@ class Upsert:
 
     def run(self, documents: Iterable[Document]) -> None:
         """Puts each document in place of the one with its id; the last of one id stays."""
+        if not isinstance(documents, Iterable):
+            raise InputError(f"upsert takes a list of Documents, not {type(documents).__name__}")
         self.ingest.progress.start("Indexing", None, "B")
         pending: set[str] = set()
         for document in documents:

@@ -45,15 +45,21 @@ class View:
     reader that lives on sees new rows and new index files. `warn` is told when an index file
     cannot be used, and why; the search is then exact over the vectors in SQLite, as right as
     before. With a `device` of `cuda` or `cuda:N` each index file that is taken up is mirrored
-    there.
+    there. `restamp` is that of `load_generation`.
     """
 
     def __init__(
-        self, folder: Path, warn: Callable[[Generation, str], None], device: str = "cpu"
+        self,
+        folder: Path,
+        warn: Callable[[Generation, str], None],
+        device: str = "cpu",
+        *,
+        restamp: bool = False,
     ) -> None:
         self._folder = folder
         self._device = device
         self._warn = warn
+        self._restamp = restamp
         self._state: State | None = None
         self._live: LiveIndex | None = None
         self._words: tuple[int, int] | None = None
@@ -95,7 +101,7 @@ class View:
         watermark = 0
         if state.generation is not None and state.generation.model == model.id:
             try:
-                base = load_generation(self._folder, state.generation)
+                base = load_generation(self._folder, state.generation, restamp=self._restamp)
                 watermark = state.generation.watermark
             except EmbedSearchError as error:
                 self._warn(state.generation, str(error))

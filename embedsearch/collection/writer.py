@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import NoneType
 
 from sqlite_utils import Database
 
@@ -63,10 +64,8 @@ class Writer:
     def sync(
         self, paths: Sequence[str | Path], config: SyncConfig, progress: Progress
     ) -> SyncReport:
-        if isinstance(paths, (str, Path)):
-            raise InputError("paths must be a list of paths, not a single one")
         began = time.perf_counter()
-        roots = [Path(path).expanduser() for path in paths]
+        roots = _roots(paths)
         with self._access.writing() as db:
             plan = plan_sync(db, roots, config, base=self._folder.parent, exclude=self._folder)
             if not config.dry_run:
@@ -101,10 +100,9 @@ class Writer:
         return _report(run, ingest, began)
 
     def delete(self, document_ids: Iterable[str]) -> int:
-        ids = list(document_ids)
-        if isinstance(document_ids, str):
-            raise InputError("delete takes a list of ids, not a single string")
-        ids = [id_ for id_ in ids if store.can_be_id(id_)]
+        if isinstance(document_ids, str) or not isinstance(document_ids, Iterable):
+            raise InputError(f"delete takes a list of ids, not {document_ids!r}")
+        ids = [id_ for id_ in document_ids if store.can_be_id(id_)]
         with self._access.writing() as db:
             with db.atomic():
                 forget_documents(db, ids)
@@ -122,6 +120,7 @@ class Writer:
         keep_previous: bool = False,
     ) -> SyncReport:
         began = time.perf_counter()
+        check_configs(chunking)
         with self._access.writing() as db:
             if model is None:
                 encoder = self._encoder.get(db)
@@ -170,7 +169,7 @@ class Writer:
             if model:
                 build_generation(db, self._folder, model, device=self._encoder.compute.device)
                 empty_log(db)
-        return before - folder_size(self._folder)
+        return max(0, before - folder_size(self._folder))  # there may have been nothing to free
 
     def chunking(self, db: Database) -> ChunkingConfig:
         """How documents are cut; InputError where another way was asked for."""
@@ -203,6 +202,23 @@ class Writer:
             return encoder, model
 
         return Ingest(db=db, load=load, chunking=chunking, progress=progress, rehearsal=rehearsal)
+
+
+def _roots(paths: Sequence[str | Path]) -> list[Path]:
+    if isinstance(paths, (str, Path)) or not isinstance(paths, Iterable):
+        raise InputError(f"paths must be a list of paths, not {paths!r}")
+    roots = list(paths)
+    for root in roots:
+        if not isinstance(root, (str, Path)):
+            raise InputError(f"a path of a file or folder is expected, not {root!r}")
+    return [Path(root).expanduser() for root in roots]
+
+
+def check_configs(chunking: ChunkingConfig | None, index: IndexConfig | None = None) -> None:
+    """InputError for what is no configuration."""
+    for value, kind in ((chunking, ChunkingConfig), (index, IndexConfig)):
+        if not isinstance(value, (kind, NoneType)):
+            raise InputError(f"{value!r} is no {kind.__name__}")
 
 
 def _report(run: Sync | Upsert, ingest: Ingest, began: float) -> SyncReport:

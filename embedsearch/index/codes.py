@@ -5,6 +5,7 @@ They hold positions of rows, 0 to n - 1, and no vectors; what they find is score
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, lru_cache
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 EXAMPLES = "`IVF1024,PQ192x4fs` (the number before x4fs divides the dimension), `IVF1024,SQ8`, "
 EXAMPLES += "`HNSW32_SQ8`, `Flat`"
 
+_PLACE = re.compile(r"^Error in .* at \S+:\d+: ")
+_CONDITION = re.compile(r"^'.*' failed: ")
 
 ROWS_FOR_THREADS = 2_000_000
 """Comparisons from which several threads are called: below, they cost more than they do. One query
@@ -247,6 +250,7 @@ def train_codes(
     Raises InputError where FAISS refuses, DeviceError where a GPU does.
     """
     made = empty_index(factory, dim)
+    _quieten(made)
     try:
         if copy:
             gpu_building.train(made, sample, copy)
@@ -257,9 +261,25 @@ def train_codes(
                 made.add(block)
     except DeviceError:
         raise
-    except RuntimeError as error:
-        raise _refused(factory, dim, reason(error)) from None
+    except RuntimeError as error:  # the string is a good one, as it was made: there are too few
+        raise InputError(
+            f"FAISS refuses the index {factory!r} for {len(sample)} vectors: {reason(error)}"
+        ) from None
     return Codes(made)
+
+
+def _quieten(made: Any) -> None:
+    """Keeps FAISS from telling stderr that there are few vectors, once for each of its parts: what
+    comes of it is measured."""
+    import faiss
+
+    inner = faiss.downcast_index(made)
+    if isinstance(inner, faiss.IndexPreTransform):
+        inner = faiss.downcast_index(inner.index)
+    parts: list[Any] = [inner, getattr(inner, "pq", None)]
+    for part in parts:
+        if hasattr(part, "cp"):
+            part.cp.min_points_per_centroid = 1
 
 
 def _refused(factory: str, dim: int, why: str) -> InputError:
@@ -269,6 +289,6 @@ def _refused(factory: str, dim: int, why: str) -> InputError:
 
 
 def reason(error: RuntimeError) -> str:
-    """FAISS's message without the place in its source."""
-    text = str(error).strip()
-    return text.split("Error: ", 1)[-1].splitlines()[0].rstrip(".") if text else "no reason given"
+    """FAISS's message without the place in its source, and what was not so there if it says why."""
+    text = _PLACE.sub("", str(error).strip()).split("Error: ", 1)[-1]
+    return _CONDITION.sub("", text.splitlines()[0].rstrip(".")) if text else "no reason given"

@@ -23,10 +23,16 @@ class IndexConfig:
     factory: str = "auto"
 
     def __post_init__(self) -> None:
-        if not LEAST_RECALL <= self.recall <= MOST_RECALL:
+        if (
+            isinstance(self.recall, bool)
+            or not isinstance(self.recall, (int, float))
+            or not LEAST_RECALL <= self.recall <= MOST_RECALL
+        ):
             raise InputError(
                 f"recall must be from {LEAST_RECALL:g} to {MOST_RECALL:g}, not {self.recall!r}"
             )
+        if not isinstance(self.factory, str):
+            raise InputError(f"the index is a FAISS factory string or `auto`, not {self.factory!r}")
         if not self.factory.strip():
             raise InputError("the index is empty; say `auto`, or a FAISS factory string")
 

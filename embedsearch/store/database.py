@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -19,10 +20,19 @@ from embedsearch.errors import (
     StorageError,
     StoreError,
 )
+from embedsearch.store.lock import LOCK_NAME, OWNER_NAME
 from embedsearch.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrations
 
 DATABASE_NAME = "collection.sqlite3"
+OWN_FILES = (
+    *(f"{DATABASE_NAME}{suffix}" for suffix in ("", "-journal", "-wal", "-shm")),
+    OWNER_NAME,
+    LOCK_NAME,
+)
+"""Files of a new collection, whose index is not built yet."""
 BUSY_TIMEOUT_S = 30.0
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
@@ -35,8 +45,16 @@ def plain_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, EmbedSearchError):
             raise
-        reason = error.strerror or str(error)
-        raise StorageError(f"{error.filename or path}: {reason}") from error
+        raise StorageError(_explain_os(error, path)) from error
+
+
+def _explain_os(error: OSError, path: Path) -> str:
+    where, reason = error.filename or path, error.strerror or str(error)
+    if error.errno in _NO_SPACE:
+        return f"{where}: {reason}; free some space and run the same command again"
+    if error.errno in _NO_RIGHT:
+        return f"{where}: {reason}; check the permissions of the file and its folder"
+    return f"{where}: {reason}"
 
 
 def _explain(error: sqlite3.Error, path: Path) -> EmbedSearchError:
@@ -65,7 +83,10 @@ def _explain(error: sqlite3.Error, path: Path) -> EmbedSearchError:
             "it back from a backup, or delete the collection's folder and index again"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LockedError(f"{path} is in use by another process; try again when it is done")
+        return LockedError(
+            f"{path} is in use by another process; try again when it is done. If there is none, "
+            "its file system has no locks: put the folder on a disk of this machine"
+        )
     return StoreError(f"{path}: {error}")
 
 
@@ -157,8 +178,7 @@ def has_database(folder: Path) -> bool:
 
 def _check_empty(folder: Path) -> None:
     """A folder that holds something else is not made into a collection."""
-    known = {DATABASE_NAME, "writer.lock", "writer.pid", "index"}
-    known |= {f"{DATABASE_NAME}{suffix}" for suffix in ("-journal", "-wal", "-shm")}
+    known = {*OWN_FILES, "index"}
     if folder.is_dir() and any(entry.name not in known for entry in folder.iterdir()):
         raise StoreError(
             f"{folder} exists and is not a collection; name a new folder or an empty one"

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from sqlite_utils import Database
@@ -14,6 +15,9 @@ from embedsearch.types import Chunk, Document
 
 SQL_VARIABLES = 500
 """Bound parameters of one statement, well under SQLite's oldest limit of 999."""
+
+COMPARED_IDS = 5000
+"""Ids that are looked at for one that was misspelt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +173,23 @@ def get_document(db: Database, document_id: str) -> StoredDocument | None:
         [document_id],
     ).fetchone()
     return _stored(found) if found else None
+
+
+def nearest_id(db: Database, wanted: str) -> str | None:
+    """The id that may have been meant: of a file of the same name, or spelt nearly so."""
+    name = wanted.rstrip("/").rpartition("/")[2]
+    rows = db.execute(
+        "SELECT document_id FROM documents "
+        "WHERE document_id = ?1 OR substr(document_id, -length(?1) - 1) = '/' || ?1 LIMIT ?2",
+        [name, COMPARED_IDS],
+    ).fetchall()
+    if name and rows:
+        cutoff = 0.0
+    else:
+        rows = db.execute("SELECT document_id FROM documents LIMIT ?", [COMPARED_IDS]).fetchall()
+        cutoff = 0.8
+    close = get_close_matches(wanted, [row[0] for row in rows], n=1, cutoff=cutoff)
+    return close[0] if close else None
 
 
 def _stored(found: Sequence[Any]) -> StoredDocument:

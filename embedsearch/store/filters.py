@@ -53,7 +53,11 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
     conditions: list[str] = []
     parameters: list[Any] = []
     every = [where] if isinstance(where, Mapping) else where
-    if not isinstance(every, Sequence) or not all(isinstance(one, Mapping) for one in every):
+    if (
+        not isinstance(every, Sequence)
+        or isinstance(every, (str, bytes))
+        or not all(isinstance(one, Mapping) for one in every)
+    ):
         raise InputError(f"where must be a mapping, for instance {{'lang': 'en'}}, not {where!r}")
     for field, wanted in (item for one in every for item in one.items()):
         if not isinstance(field, str) or not field or '"' in field or not _is_unicode(field):
@@ -69,6 +73,12 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
             f"the filter has {len(parameters)} values and fields; {MAX_VALUES} are the most"
         )
     return " AND ".join(conditions) or "1", parameters
+
+
+def check_where(where: Where | None) -> None:
+    """Raises as `compile_where`; None is no filter, as is an empty one."""
+    if where is not None:
+        compile_where(where)
 
 
 def matching_chunks(db: Database, where: Where) -> RowIds:

@@ -19,7 +19,8 @@ MAX_TERMS = 128
 """Words of a query that are looked up, the first ones; stop words do not count."""
 
 SNIPPET_TOKENS = 48
-_OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text has a use for them
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text has a use for them …
+_MARKS_IN_TEXT = str.maketrans({_OPEN: "\ufffd", _CLOSE: "\ufffd"})  # … but it may hold them
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -116,7 +117,8 @@ class Snippets:
             return {}
         self._db.execute("BEGIN")
         try:
-            self._db.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", texts.items())
+            rows = ((row, text.translate(_MARKS_IN_TEXT)) for row, text in texts.items())
+            self._db.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", rows)
             found = self._db.execute(
                 f"SELECT rowid, snippet(texts, 0, ?, ?, '…', {SNIPPET_TOKENS}) FROM texts "
                 "WHERE texts MATCH ?",

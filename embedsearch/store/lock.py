@@ -6,33 +6,57 @@ collection locked. Readers take no lock.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
-from embedsearch.errors import LockedError
+from embedsearch.errors import LockedError, StorageError
 
 LOCK_NAME = "writer.lock"
 OWNER_NAME = "writer.pid"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
 def writer_lock(folder: Path) -> Iterator[None]:
     """Holds the collection's writer lock; raises LockedError at once when it is taken."""
-    lock = FileLock(folder / LOCK_NAME)
+    lock = try_lock(folder / LOCK_NAME)
+    if lock is None:
+        raise LockedError(_who(folder))
+    owner = folder / OWNER_NAME
+    try:
+        with suppress(OSError):  # a courtesy: what frees space on a full disk must not fail for it
+            owner.write_text(str(os.getpid()))
+        yield
+    finally:
+        with suppress(OSError):
+            owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def try_lock(path: Path) -> BaseFileLock | None:
+    """The lock of a file, to be released; None where another has it.
+
+    Raises StorageError where the file system has no locks, other OSErrors as they come.
+    """
+    # A file system without locks is refused: a mark of our own would outlive a killed process.
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise LockedError(_who(folder)) from None
-    try:
-        (folder / OWNER_NAME).write_text(str(os.getpid()))
-        yield
-    finally:
-        (folder / OWNER_NAME).unlink(missing_ok=True)
-        lock.release()
+        return None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise StorageError(
+            f"the file system of {path.parent} has no locks ({error.strerror}), which keep two "
+            "writers apart: put the folder on a disk of this machine"
+        ) from error
+    return lock
 
 
 def _who(folder: Path) -> str:

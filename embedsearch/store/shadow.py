@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from embedsearch.errors import LockedError
+from embedsearch.store.lock import try_lock
 
 LOCK_NAME = "trial.lock"
 
@@ -31,14 +30,12 @@ def new_shadow(collection: Path) -> Iterator[Path]:
     """
     folder = shadow_folder(collection)
     folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / LOCK_NAME)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
+    lock = try_lock(folder / LOCK_NAME)
+    if lock is None:
         raise LockedError(
             f"another model is on trial for {collection}, in {folder}: wait until that is done, "
             "then run the command again"
-        ) from None
+        )
     try:
         _clear(folder)
         yield folder
@@ -67,12 +64,10 @@ def leftover_bytes(collection: Path) -> int | None:
 def _is_locked(folder: Path) -> bool:
     if not (folder / LOCK_NAME).exists():  # or looking would make it
         return False
-    lock = FileLock(folder / LOCK_NAME)
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return True
+        lock = try_lock(folder / LOCK_NAME)
     except OSError:  # not ours to lock, so not ours to try either
         return False
-    lock.release()
-    return False
+    if lock is not None:
+        lock.release()
+    return lock is None

@@ -74,7 +74,7 @@ def test_index_reads_well(cli, home):
     outcome = cli("index", "docs")
     assert outcome.code == 0
     assert "1 added, 0 changed, 1 removed, 4 unchanged" in outcome.out
-    assert "image.png: binary file (.png)" in outcome.err
+    assert outcome.err == "skipped 1 × binary file (.png)\n"
 
 
 def test_a_rehearsal_says_that_it_is_one(cli, home):
@@ -83,6 +83,58 @@ def test_a_rehearsal_says_that_it_is_one(cli, home):
     assert outcome.code == 0
     assert "would be: 0 added, 0 changed, 1 removed, 4 unchanged" in outcome.out
     assert cli("status", "--json").json["documents"] == 5
+
+
+def test_a_rehearsal_on_nothing_leaves_nothing(cli, tmp_path, tiny):
+    write(tmp_path / "docs/a.txt", "the cat sat")
+    before = sorted(tmp_path.rglob("*"))
+    for db in (".embedsearch", "new/folders/x.es"):
+        outcome = cli("index", "docs", "--dry-run", "--model", tiny, "--db", db)
+        assert (outcome.code, outcome.out[:20]) == (0, "would be: 1 added, 0")
+        assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "mine").mkdir()
+    assert cli("index", "docs", "--dry-run", "--model", tiny, "--db", "mine").code == 0
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nowhere",),
+        ("docs", "--glob", "["),
+        ("docs", "--model", "./nowhere"),
+        ("docs", "--index", "nonsense"),
+        ("docs", "--device", "gpu"),
+    ],
+)
+def test_an_index_that_fails_at_once_leaves_nothing(cli, tmp_path, tiny, arguments):
+    write(tmp_path / "docs/a.txt", "the cat sat")
+    before = sorted(tmp_path.rglob("*"))
+    model = () if "--model" in arguments else ("--model", tiny)
+    assert_error(cli("index", *arguments, *model))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert_error(cli("search", "cat"), "there is no collection in /", "embedsearch index PATH")
+
+
+def test_an_index_that_fails_leaves_what_was_there(cli, home):
+    assert_error(cli("index", "nowhere"))
+    assert cli("status", "--json").json["documents"] == 5
+
+
+def test_files_that_are_rightly_passed_over_are_counted(cli, tmp_path, tiny):
+    write(tmp_path / ".gitignore", "*.log\n")
+    for name in ("a.log", "b.log", "a.png", "b.png", ".hidden"):
+        write(tmp_path / name, "x")
+    write(tmp_path / "a.txt", "the cat sat")
+    write(tmp_path / "broken.txt", b"a\0b")
+    outcome = cli("index", ".", "--model", tiny)
+    assert outcome.err.splitlines() == [
+        "skipped broken.txt: binary file",
+        "skipped 2 × hidden",
+        "skipped 2 × named in .gitignore",
+        "skipped 2 × binary file (.png)",
+        "skipped 1 × the collection itself",
+    ]
 
 
 def test_index_options_reach_the_sync(cli, home):
@@ -99,6 +151,9 @@ def test_index_options_reach_the_sync(cli, home):
 def test_index_exit_codes(cli, tmp_path, tiny):
     (tmp_path / "empty").mkdir()
     assert cli("index", "empty", "--model", tiny).code == 1  # nothing found
+    assert cli("index", "empty", "--db", "empty/c").code == 1  # but the collection itself
+    outcome = cli("search", "cat")
+    assert outcome.err.startswith("nothing found: the collection is empty; `embedsearch index")
     write(tmp_path / "bad/a.txt", b"\0\0")
     assert cli("index", "bad").code == 2  # bad input, and nothing else
     write(tmp_path / "bad/b.txt", "the cat")
@@ -162,6 +217,14 @@ def test_search_for_people(cli, home):
     assert " 2. " in outcome.out
     assert " 3. " not in outcome.out
     assert "\x1b" not in outcome.out  # no colours where no terminal is
+
+
+@pytest.mark.parametrize("columns", ["0", "3", "19"])
+def test_a_terminal_of_no_width_is_taken_for_a_usual_one(cli, home, monkeypatch, columns):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    usual = cli("search", "reset link", "-k", 2)
+    monkeypatch.setenv("COLUMNS", columns)
+    assert cli("search", "reset link", "-k", 2) == usual
 
 
 def test_a_hit_without_a_title_goes_by_its_id(cli, home):
@@ -258,7 +321,9 @@ def test_delete(cli, home):
     assert (outcome.code, outcome.json, outcome.err) == (0, {"deleted": 2}, "")
     outcome = cli("delete", "song 1", "--json")
     assert (outcome.code, outcome.json) == (1, {"deleted": 0})
-    assert cli("delete", "song 2").out == "1 deleted\n"
+    outcome = cli("delete", "song 2", "./docs/login.md")
+    assert (outcome.code, outcome.out) == (0, "1 deleted\n")
+    assert outcome.err == "there is no document './docs/login.md'\n"
     assert cli("status", "--json").json["documents"] == 2
     assert cli("index", "docs", "--json").json["added"] == 3
 
@@ -400,6 +465,14 @@ def test_without_a_collection_nothing_is_made(cli, tmp_path, command, options):
 )
 def test_wrong_use(cli, arguments):
     assert_error(cli(*arguments), "--help")
+
+
+def test_wrong_use_names_the_help_of_the_command(cli):
+    assert_error(cli("search"), "Missing argument 'QUERY'", "(see embedsearch search --help)")
+    assert_error(cli("search", "log", "in"), "put what has blanks in it in quotes")
+    assert_error(cli("train", "foo"), "No such command", "(see embedsearch train --help)")
+    outcome = cli("search", "cat", "--mode", "foo")
+    assert_error(outcome, "'--mode': 'foo' is not one of 'hybrid'")
 
 
 @pytest.mark.parametrize(

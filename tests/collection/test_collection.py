@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 import embedsearch as es
+import embedsearch.index
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.ingest import PENDING_CHUNKS
 from embedsearch.errors import (
@@ -101,6 +104,37 @@ def test_what_is_no_path(tmp_path):
         for options in ({}, {"create": False}, {"read_only": True}):
             with pytest.raises(InputError, match=r"a\\x00b' has a null character"):
                 Collection.open(path, **options)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x.es", ["x.es"], "\ud800x", "~nobody of that name/x"])
+def test_what_names_no_folder(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="path"):
+        Collection.open(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_too_long_is_an_error_of_ours(tmp_path):
+    with pytest.raises(StorageError, match="File name too long"):
+        Collection.open(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"model": 3}, "a model is a name, a folder or an Encoder, not 3"),
+        ({"model": " "}, "model's name is empty"),
+        ({"model": "a\udcff"}, "is not UTF-8"),
+        ({"chunking": {"max_tokens": 64}}, "is no ChunkingConfig"),
+        ({"index": "Flat"}, "'Flat' is no IndexConfig"),
+        ({"device": "gpu"}, "unknown device 'gpu': use auto, cpu"),
+        ({"device": None}, "unknown device None"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_at_once(tmp_path, options, told):
+    with pytest.raises(InputError, match=told):
+        Collection.open(tmp_path / "c", **options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_folder_is_understood(tmp_path, monkeypatch, encoder):
@@ -403,8 +437,9 @@ def test_delete(collection):
     assert collection.delete([]) == 0
     assert collection.delete(iter(["b"])) == 1
     assert len(collection) == 0
-    with pytest.raises(InputError, match="list of ids"):
-        collection.delete("ab")
+    for wrong in ("ab", None, 3):
+        with pytest.raises(InputError, match="list of ids"):
+            collection.delete(wrong)
 
 
 def test_vacuum_erases_what_was_deleted(collection):
@@ -537,3 +572,59 @@ def test_scores_are_plain_floats(collection):
         assert type(hit.score) is float
         assert type(hit.rank) is type(hit.start) is type(hit.end) is int
     assert np.isclose(collection.search("lynx", mode="semantic")[0].score, 1.0)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, Document(id="a", text="lynx")])
+def test_upsert_takes_a_list(collection, wrong):
+    with pytest.raises(InputError, match="upsert takes a list of Documents, not"):
+        collection.upsert(wrong)
+
+
+def test_reindex_checks_what_it_is_given(collection):
+    with pytest.raises(InputError, match="3 is no ChunkingConfig"):
+        collection.reindex(chunking=3)
+    with pytest.raises(InputError, match="a model is a name"):
+        collection.reindex(model=3)
+
+
+def test_a_format_that_no_text_has():
+    with pytest.raises(InputError, match=r"document 'a': format must be one of text, .*not 'html'"):
+        Document(id="a", text="lynx", format="html")
+
+
+def test_an_index_file_that_may_not_be_read_does_not_hide_the_rest(collection, monkeypatch):
+    collection.upsert([Document(id="a", text="lynx")])
+
+    def refuse(path):
+        raise StorageError(f"{path} could not be read: Permission denied")
+
+    monkeypatch.setattr("embedsearch.index.read_measured", refuse)
+    status = collection.status()
+    assert status.documents == 1
+    assert "Permission denied" in status.index.stale
+
+
+def test_the_index_file_of_a_copied_collection_is_read_whole_once(
+    collection, tmp_path, encoder, monkeypatch
+):
+    """`cp -r` gives files a new time; whether they are whole is seen by their checksums."""
+    collection.upsert([Document(id="a", text="lynx"), Document(id="b", text="emu")])
+    found = collection.search("lynx", mode="semantic")
+    shutil.copytree(collection.folder, tmp_path / "copy", copy_function=shutil.copyfile)
+    [file] = (tmp_path / "copy/index").iterdir()
+    os.utime(file, ns=(1, 1))
+    verify = embedsearch.index.verify
+    read: list[Path] = []
+    monkeypatch.setattr("embedsearch.index.verify", lambda path: (read.append(path), verify(path)))
+    for read_only, times in ((True, 1), (True, 2), (False, 3), (False, 3), (True, 3)):
+        with Collection.open(tmp_path / "copy", model=encoder, read_only=read_only) as copy:
+            assert copy.search("lynx", mode="semantic") == found
+        assert read == [file] * times
+
+
+def test_a_vacuum_that_frees_nothing_says_so(collection, monkeypatch):
+    """The folder may have grown meanwhile."""
+    collection.upsert([Document(id="a", text="lynx")])
+    sizes = iter([100, 150])
+    monkeypatch.setattr("embedsearch.collection.writer.folder_size", lambda _: next(sizes))
+    assert collection.vacuum() == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -88,11 +90,46 @@ def test_an_export_that_fails_leaves_the_old_one(collection, tmp_path):
     assert len(path.read_text().splitlines()) >= len(DOCUMENTS)
 
 
-@pytest.mark.parametrize("place", ["nowhere/out.jsonl", "file/out.jsonl", "folder"])
-def test_a_place_that_cannot_be_written(collection, tmp_path, place):
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("nowhere/out.jsonl", "there is no folder .*nowhere to export to"),
+        ("file/out.jsonl", "there is no folder .*file to export to"),
+        ("folder", "folder is a folder; name a file"),
+    ],
+)
+def test_a_place_that_cannot_be_written(collection, tmp_path, place, told):
     write(tmp_path / "file", "x")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StorageError, match=place.split("/")[0]) as caught:
+    with pytest.raises(StorageError, match=told) as caught:
         export_documents(collection, tmp_path / place)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_what_is_no_file_is_written_to_and_stays(collection, tmp_path):
+    """As `/dev/stdout`, which must not be replaced by a file."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text, encoding="utf-8")
+        assert export_documents(collection, pipe) == len(DOCUMENTS)
+        assert len(read.result().split("\n")) == len(DOCUMENTS) + 1
+    assert pipe.is_fifo()
+
+
+def test_a_link_leads_to_what_is_written_and_permissions_stay(collection, tmp_path):
+    target = write(tmp_path / "target.jsonl", "old")
+    target.chmod(0o600)
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(target)
+    export_documents(collection, link)
+    assert link.is_symlink()
+    assert len(target.read_text(encoding="utf-8").split("\n")) == len(DOCUMENTS) + 1
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_of_the_users_is_not_taken_for_ours(collection, tmp_path):
+    other = write(tmp_path / "out.jsonl.part", "precious")
+    export_documents(collection, tmp_path / "out.jsonl")
+    assert other.read_text() == "precious"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.health import examine
+from embedsearch.errors import StorageError
 from embedsearch.store.database import DATABASE_NAME, open_database
 from embedsearch.store.shadow import new_shadow, shadow_folder
 from embedsearch.types import Document
@@ -189,3 +192,25 @@ def test_another_programs_database(tmp_path):
     assert (last.check, last.ok) == ("collection", False)
     assert "backup" in last.detail + last.remedy
     assert path.read_bytes() == before
+
+
+def test_a_database_that_may_not_be_written_is_no_damage(collection, monkeypatch):
+    """In a folder that may be written."""
+    allowed = os.access
+    monkeypatch.setattr(
+        "embedsearch.collection.health.os.access",
+        lambda path, mode: Path(path).name != DATABASE_NAME and allowed(path, mode),
+    )
+    check = look(collection)["keyword index"]
+    assert check.ok
+    assert "not compared, the collection is read-only" in check.detail
+
+
+def test_what_kept_a_check_from_looking_is_not_mended_by_its_remedy(collection, monkeypatch):
+    def refuse(*_, **__):
+        raise StorageError("the disk is failing")
+
+    monkeypatch.setattr("embedsearch.collection.health.read_embeddings", refuse)
+    check = look(collection)["vectors"]
+    assert (check.ok, check.detail) == (False, "the disk is failing")
+    assert "reindex" not in check.remedy

@@ -253,6 +253,26 @@ def test_the_largest_k(collection):
     assert len(collection.search("lynx", MAX_K)) == 24
 
 
+@pytest.mark.parametrize("where", [0, "", False, 5, "lang=en"])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_no_filter(collection, tmp_path, encoder, mode, where):
+    with pytest.raises(InputError, match="where must be a mapping"):
+        collection.search("lynx", mode=mode, where=where)
+    with pytest.raises(InputError, match="where must be a mapping"):
+        collection.similar("d1", where=where)
+    with (
+        Collection.open(tmp_path / "c", model=encoder) as empty,
+        pytest.raises(InputError, match="where must be a mapping"),
+    ):
+        empty.search("lynx", mode=mode, where=where)
+
+
+@pytest.mark.parametrize("where", [None, {}, [], ()])
+@pytest.mark.parametrize("mode", MODES)
+def test_an_empty_filter_is_none(collection, mode, where):
+    assert collection.search("lynx", mode=mode, where=where) == collection.search("lynx", mode=mode)
+
+
 def test_what_is_no_mode(collection):
     with pytest.raises(InputError, match="mode must be hybrid, semantic or keyword, not 'both'"):
         collection.search("lynx", mode="both")
@@ -363,6 +383,27 @@ def test_similar_to_what_is_not_there(collection, tmp_path, encoder):
         pytest.raises(NotFoundError, match="there is no document 'd0'"),
     ):
         empty.similar("d0")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("./docs/login.md", "docs/login.md"),
+        ("/home/me/docs/login.md", "docs/login.md"),
+        ("login.md", "old/login.md"),
+        ("docs/logni.md", "docs/login.md"),
+        ("100%_", None),
+        ("/", None),
+    ],
+)
+def test_a_document_that_may_have_been_meant_is_named(tmp_path, encoder, typed, meant):
+    names = ["docs/login.md", "old/login.md", "docs/100%.md", "other"]
+    with Collection.open(tmp_path / "c", model=encoder) as collection:
+        collection.upsert(Document(id=name, text=f"lynx {name}") for name in names)
+        with pytest.raises(NotFoundError, match="there is no document") as caught:
+            collection.similar(typed)
+    asked = f"; is {meant!r} meant?" if meant else str(tmp_path / "c")
+    assert str(caught.value).endswith(asked)
 
 
 def test_alone_in_the_collection(tmp_path, encoder):

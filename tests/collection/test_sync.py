@@ -411,6 +411,16 @@ def test_a_file_that_fails_while_it_is_read_keeps_its_document(collection, docs,
         report = collection.sync([docs])
     assert reasons(report) == {"docs/a.txt": "permission denied"}
     assert texts_of(collection) == {"docs/a.txt": "lynx", "docs/b.txt": "emu"}
+    assert counts(collection.sync([docs])) == {"changed": 1, "unchanged": 1}  # nothing was touched
+    assert texts_of(collection) == {"docs/a.txt": "zebu", "docs/b.txt": "emu"}
+
+
+def test_a_larger_bound_lets_in_what_was_too_large(collection, docs):
+    write(docs / "a.txt", "lynx " * 2**18)
+    one, two = SyncConfig(max_document_mb=1), SyncConfig(max_document_mb=2)
+    assert reasons(collection.sync([docs], config=one)) == {"docs/a.txt": "larger than 1 MiB"}
+    assert counts(collection.sync([docs], config=two)) == {"added": 1}
+    assert counts(collection.sync([docs], config=one)) == {"unchanged": 1}
 
 
 def test_names_that_cannot_be_printed(collection, docs):
@@ -531,14 +541,57 @@ def test_a_path_that_is_not_there_stops_before_anything_is_done(collection, docs
     assert len(collection) == 0
 
 
+def test_what_is_left_of_a_folder_that_is_gone_is_told(collection, docs):
+    for name in ("a.txt", "b.txt"):
+        write(docs / "old" / name, f"lynx {name}")
+    collection.sync([docs])
+    (docs / "old").rename(docs / "new")
+    with pytest.raises(NotFoundError, match="2 documents of it are in the collection"):
+        collection.sync([docs / "old"])
+    assert len(collection) == 2
+    (docs / "old").mkdir()
+    assert counts(collection.sync([docs / "old"])) == {"removed": 2}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
+def test_of_two_files_whose_names_read_alike_one_is_taken_for_good(collection, docs):
+    written_out = write(docs / r"a\xff.txt", "lynx")
+    write(Path(os.fsdecode(os.fsencode(docs) + b"/a\xff.txt")), "emu")
+    for done in ({"added": 1}, {"unchanged": 1}):
+        report = collection.sync([docs])
+        assert counts(report) == done
+        [skipped] = report.skipped
+        assert skipped.path == r"docs/a\xff.txt"
+        assert "reads the same" in skipped.reason
+        assert texts_of(collection) == {r"docs/a\xff.txt": "lynx"}
+    written_out.unlink()
+    report = collection.sync([docs])
+    assert (counts(report), report.skipped) == ({"changed": 1}, ())
+    assert texts_of(collection) == {r"docs/a\xff.txt": "emu"}
+
+
+def test_the_collection_itself_is_passed_over(collection, tmp_path):
+    report = collection.sync([tmp_path])
+    own = Skipped(path=str(collection.folder), reason="the collection itself")
+    assert own in report.skipped
+
+
 def test_wrong_arguments(collection, docs):
-    with pytest.raises(InputError, match="list of paths"):
-        collection.sync(str(docs))
+    for wrong in (str(docs), docs, None, 3):
+        with pytest.raises(InputError, match="list of paths"):
+            collection.sync(wrong)
+    for wrong in ([None], [docs, 3], [b"docs"]):
+        with pytest.raises(InputError, match="a path of a file or folder is expected, not"):
+            collection.sync(wrong)
+    with pytest.raises(InputError, match="glob is a pattern such as"):
+        collection.sync([docs], glob=3)
+    with pytest.raises(InputError, match="max_document_mb must be a whole number"):
+        SyncConfig(max_document_mb="3")
     with pytest.raises(InputError, match="glob is empty"):
         collection.sync([docs], glob="")
     with pytest.raises(InputError, match="is no pattern"):
         collection.sync([docs], glob="/")
-    with pytest.raises(InputError, match="max_document_mb must be at least 1, not 0"):
+    with pytest.raises(InputError, match="max_document_mb must be a whole number from 1 on, not 0"):
         SyncConfig(max_document_mb=0)
 
 

@@ -247,7 +247,15 @@ def test_exact_where_codes_do_not_pay(tmp_path, monkeypatch, caplog):
 def test_exact_until_there_are_enough_rows(tmp_path):
     built = build(tmp_path / "i", sparse_ids(50), clustered(50), factory="IVF128,SQ8")
     assert built.kind == "faiss-flat"
-    assert "exact for now: FAISS refuses" in index.read_measured(tmp_path / "i").note
+    note = index.read_measured(tmp_path / "i").note
+    assert "exact for now: FAISS refuses the index 'IVF128,SQ8' for 50 vectors: Number of" in note
+    assert "What works" not in note  # no other factory would do better
+
+
+@pytest.mark.parametrize("factory", ["IVF16,PQ24x4fs", "PCA24,IVF16,PQ12x4fs"])
+def test_faiss_does_not_complain_of_few_rows_on_stderr(tmp_path, capfd, factory):
+    build(tmp_path / "i", sparse_ids(50), clustered(50), factory=factory)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -261,8 +269,10 @@ def test_exact_until_there_are_enough_rows(tmp_path):
     ],
 )
 def test_what_faiss_refuses(factory, why):
-    with pytest.raises(InputError, match=rf"(?s)FAISS refuses .*{why}.*What works: .IVF1024"):
+    told = rf"(?s)FAISS refuses .*{why}.*What works: .IVF1024"
+    with pytest.raises(InputError, match=told) as caught:
         index.check(IndexConfig(factory=factory), DIM)
+    assert "index_factory" not in str(caught.value)  # FAISS's own source
 
 
 def test_reranking_by_faiss_is_left_out():
@@ -270,12 +280,14 @@ def test_reranking_by_faiss_is_left_out():
     index.check(IndexConfig(factory="IVF16,PQ24x4fs,RFlat"), DIM)
 
 
-@pytest.mark.parametrize("recall", [0, 0.4, 1.1, float("nan")])
+@pytest.mark.parametrize("recall", [0, 0.4, 1.1, float("nan"), "0.9", None, True])
 def test_config_refuses(recall):
     with pytest.raises(InputError, match=r"recall must be from 0.5 to 1, not"):
         IndexConfig(recall=recall)
     with pytest.raises(InputError, match="the index is empty"):
         IndexConfig(factory=" ")
+    with pytest.raises(InputError, match="FAISS factory string or `auto`, not 3"):
+        IndexConfig(factory=3)
 
 
 @pytest.mark.parametrize("part", ["total", "measured", "codes"])

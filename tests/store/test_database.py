@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 
@@ -161,3 +162,18 @@ def test_sqlite_errors_become_ours(tmp_path):
     db.execute("ROLLBACK")
     db.close()
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "way_out"),
+    [
+        (errno.ENOSPC, "free some space and run the same command again"),
+        (errno.EACCES, "check the permissions of the file and its folder"),
+        (errno.EROFS, "check the permissions of the file and its folder"),
+    ],
+)
+def test_errors_of_the_system_tell_the_way_out(tmp_path, number, way_out):
+    error = OSError(number, os.strerror(number), str(tmp_path / "x"))
+    with pytest.raises(StorageError) as caught, plain_errors(tmp_path):
+        raise error
+    assert str(caught.value) == f"{tmp_path / 'x'}: {os.strerror(number)}; {way_out}"

@@ -312,7 +312,9 @@ def test_globs_on_path_and_id_need_no_operator(store):
     assert found(store, documents, {"id": {"$nin": ["[ab]", "d*"]}}) == ["c"]
 
 
-@pytest.mark.parametrize("where", [5, {"$or": [1]}, {"$gt": 3}, [1], {"a": 1}.keys()])
+@pytest.mark.parametrize(
+    "where", [5, 0, False, "", b"", {"$or": [1]}, {"$gt": 3}, [1], {"a": 1}.keys()]
+)
 def test_what_is_no_filter_is_refused(store, where):
     with pytest.raises(InputError):
         found(store, [doc("a")], where)
