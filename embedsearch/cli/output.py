@@ -20,7 +20,10 @@ SHOWN_SKIPPED = 20
 INDENT = "    "
 MAX_WIDTH = 100
 """A passage is set no wider than is good to read."""
-_UNREMARKABLE = ("hidden", "named in .gitignore", "the collection itself", "binary file (")
+_UNREMARKABLE = (
+    *("hidden", "named in .gitignore", "the collection itself", "excluded"),
+    "binary file (",
+)
 """Reasons to pass over a file that are as it should be: they are counted. A file of binary content
 that no suffix told is worth a line."""
 

@@ -300,6 +300,14 @@ def test_gitignore_as_git_reads_it(root: Path, seed: int) -> None:
             assert set(listed(list_files([root / name]), root)) >= below
 
 
+def test_a_pattern_of_many_stars_is_matched_at_once(root: Path) -> None:
+    """Trying every place for every star would take longer than anybody lives."""
+    name = "a" * 200
+    write(root, name, f"{name}b", f"{'a/' * 40}x")
+    write(root, ".gitignore", text="*a" * 60 + "*b\n" + "*a*/" * 40 + "y\n")
+    assert set(listed(list_files([root]), root)) == {name, f"{'a/' * 40}x"}
+
+
 def test_rules_above_the_root_count_up_to_the_repository(root: Path) -> None:
     write(root, "repo/docs/a.log", "repo/docs/a.txt", "repo/docs/skip.txt", "repo/.git/HEAD")
     write(root, "repo/.gitignore", text="*.log\n/docs/skip.txt\n")
