@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from embedsearch.cli.terminal import plain
+from embedsearch.cli.terminal import plain, terminal
 from embedsearch.evaluation.tokenizer import CutOff, LanguageTokens, TokenizerEvaluation
 from embedsearch.tokenizers.costs import (
     UNREADABLE_SHARE,
@@ -28,9 +28,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 def print_comparison(found: TokenizerComparison) -> None:
     """The tokenizers side by side, then group by group, the dearest first."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = terminal()
     console.print(_totals(found))
     if len(found.tokenizers[0].groups) > 1:
         console.print(_groups(found, console.width))
@@ -40,8 +38,6 @@ def print_comparison(found: TokenizerComparison) -> None:
 
 def print_evaluations(found: Sequence[TokenizerEvaluation]) -> None:
     """What each limit cuts off, by tokenizer, and by language where there are several."""
-    from rich.console import Console
-
     table = _table("tokenizer")
     several = len(found[0].languages) > 1
     if several:
@@ -57,7 +53,7 @@ def print_evaluations(found: Sequence[TokenizerEvaluation]) -> None:
         for language in each.languages if several else ():
             label = plain(language.language) or "not named"
             table.add_row("", _escape(label), *_counts(language))
-    console = Console(highlight=False)
+    console = terminal()
     console.print(table)
     console.print(
         "beyond: documents that lose their end · share of all tokens that is lost",

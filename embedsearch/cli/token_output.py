@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from embedsearch.cli.terminal import plain
+from embedsearch.cli.terminal import plain, terminal
 from embedsearch.text.inspection import Change, InspectedToken, Inspection, Kind
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ def print_inspections(found: Sequence[Inspection], names: Mapping[str, str]) -> 
 
     `names` has the short name of each tokenizer.
     """
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = terminal()
     for each in found:
         console.print(_heading(each, names), soft_wrap=True)
         if each.tokens:

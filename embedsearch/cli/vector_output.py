@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from embedsearch.cli.terminal import plain
+from embedsearch.cli.terminal import plain, terminal
 from embedsearch.cli.token_output import shown
 
 if TYPE_CHECKING:
@@ -21,11 +21,10 @@ def print_vectors(found: TokenVectors) -> None:
     """A row for each token: the beginnings of both vectors, and its neighbours in the table."""
     import numpy as np
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = terminal()
     table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False)
     for name, side in (("token", "left"), ("id", "right"), ("static", "left"), ("", "right")):
         table.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
@@ -57,9 +56,7 @@ def print_vectors(found: TokenVectors) -> None:
 
 def print_word(found: WordComparison) -> None:
     """The sentences, then two tables of cosines beside their meaning as colour or shade."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = terminal()
     for number, each in enumerate(found.occurrences, 1):
         before, after = each.sentence[: each.start], each.sentence[each.end :]
         word = each.sentence[each.start : each.end]
