@@ -20,10 +20,10 @@ def find_model(model: str | Path) -> Path:
 
     Raises NotFoundError for what does not exist, ModelError where fetching fails.
     """
-    path = Path(model).expanduser()
-    if path.is_dir():
+    path = _path(model)
+    if path is not None and path.is_dir():
         return path.resolve()
-    if isinstance(model, Path) or not is_hub_id(model) or path.exists():
+    if path is None or isinstance(model, Path) or not is_hub_id(model) or path.exists():
         raise NotFoundError(f"there is no folder of a language model {str(model)!r}")
     here = _cached(model)
     if here is not None:
@@ -33,7 +33,18 @@ def find_model(model: str | Path) -> Path:
 
 def at_hand(model: str) -> bool:
     """Whether a model is a folder, or in the hub's cache, so that nothing would be fetched."""
-    return Path(model).expanduser().is_dir() or (is_hub_id(model) and _cached(model) is not None)
+    path = _path(model)
+    return path is not None and (path.is_dir() or (is_hub_id(model) and _cached(model) is not None))
+
+
+def _path(model: str | Path) -> Path | None:
+    """The place that a model names; None for a name that no file can have."""
+    try:
+        path = Path(model).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, or in the home of nobody
+        return None
+    return path if str(model) else None
 
 
 def _cached(model: str) -> Path | None:

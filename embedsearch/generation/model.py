@@ -13,7 +13,7 @@ from embedsearch.generation.decoding import Watch, decode, search_beams
 from embedsearch.generation.folder import check_causal, end_tokens, find_model, has_chat_template
 from embedsearch.generation.interface import Generation, Prompt, Stream
 from embedsearch.generation.loading import Dtype, load_weights
-from embedsearch.generation.prompts import PromptEncoder
+from embedsearch.generation.prompts import PromptEncoder, check_prompts
 from embedsearch.generation.text import TextStream
 from embedsearch.generation.tracing import CANDIDATES, BeamWatch, StepWatch, Trace
 from embedsearch.text.tokenizer import Tokenizer
@@ -91,8 +91,7 @@ class CausalLM:
         room for `max_new_tokens`.
         """
         config = config or GenerationConfig()
-        if isinstance(prompts, str):
-            raise InputError("generate takes a list of prompts, not a single string")
+        check_prompts(prompts)
         if not prompts:
             return []
         encoded = self._prompts.encode(prompts)

@@ -14,6 +14,7 @@ from embedsearch.errors import InputError, ServerError
 from embedsearch.generation.config import GenerationConfig
 from embedsearch.generation.http import Endpoint, ServerLimits
 from embedsearch.generation.interface import Finish, Generation, Prompt, Stream
+from embedsearch.generation.prompts import check_prompt, check_prompts
 from embedsearch.text.tokenizer import Tokenizer
 
 KEY_VARIABLE = "EMBEDSEARCH_LLM_KEY"
@@ -78,6 +79,7 @@ class ServerLM:
 
     def count(self, prompt: Prompt) -> int:
         """Tokens of a prompt: exact but for the chat template with a tokenizer, else at most."""
+        check_prompt(prompt)
         texts = [prompt] if isinstance(prompt, str) else [m["content"] for m in prompt]
         if self._tokenizer is not None:
             counted = sum(self._tokenizer.count(texts))
@@ -90,8 +92,7 @@ class ServerLM:
     ) -> list[Generation]:
         """As `CausalLM.generate`; several prompts are on their way at once."""
         config = config or GenerationConfig()
-        if isinstance(prompts, str):
-            raise InputError("generate takes a list of prompts, not a single string")
+        check_prompts(prompts)
         bodies = [
             self._body(prompt, config, config.seed + number)
             for prompt in prompts
