@@ -47,6 +47,13 @@ def load_weights(folder: Path, device: str, dtype: Dtype) -> Any:
         return model.to(device).eval()
 
 
+def context_of(model: Any) -> int | None:
+    """Tokens that a model has room for; None where it has no limit."""
+    settings = model.config.get_text_config()
+    found = getattr(settings, "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
 def no_transformer(model: Any) -> ModelError:
     """What is told of a model that goes on from something else than past keys and values."""
     return ModelError(

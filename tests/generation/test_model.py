@@ -300,3 +300,27 @@ def test_tokenizer_and_model_that_disagree(tmp_path, folder):
     (copy / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     with pytest.raises(ModelError, match="disagree"):
         CausalLM.load(copy, device="cpu")
+
+
+def test_a_download_that_was_interrupted_is_not_a_model(tmp_path, folder, monkeypatch):
+    """It is fetched again, which goes on from there."""
+    from embedsearch.generation.folder import at_hand
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    home = tmp_path / "models--some--model"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("abc")
+    copy = shutil.copytree(folder, home / "snapshots" / "abc")
+    assert at_hand("some/model")
+    for name in ("tokenizer.json", "config.json", "model.safetensors"):
+        (copy / name).rename(tmp_path / "apart")
+        assert not at_hand("some/model")
+        (tmp_path / "apart").rename(copy / name)
+    first, second = (copy / f"model-0000{n}-of-00002.safetensors" for n in (1, 2))
+    (copy / "model.safetensors").rename(first)
+    assert not at_hand("some/model")
+    weights = {"a": first.name, "b": second.name}
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
+    assert not at_hand("some/model")
+    shutil.copy(first, second)
+    assert at_hand("some/model")
