@@ -51,6 +51,7 @@ def prepare(model: Any, config: LMTrainingConfig) -> Any:
     torch.manual_seed(config.seed)  # what the updates begin with is drawn
     with warnings.catch_warnings():  # peft asks transformers by a name that is out of use
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "fan_in_fan_out")  # GPT-2's layers, which it sees itself
         return peft.get_peft_model(model, settings)
 
 
