@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from embedsearch.answers.markers import without_markers
 from embedsearch.collection.retrieval import SearchConfig
 from embedsearch.errors import InputError
 from embedsearch.types import Hit, Mode
@@ -15,8 +15,6 @@ EXTRACTIVE = "extractive"
 """The `generator` of an answer that was put together without a language model."""
 
 NO_ANSWER = "The passages that were found do not answer the question."
-
-_MARKER = re.compile(r" ?\[\d+\]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +78,9 @@ class Answer:
     @property
     def plain_text(self) -> str:
         """The text without markers."""
-        return _MARKER.sub("", self.text)
+        if self.generator == EXTRACTIVE and self.citations:  # what is quoted may look like one
+            return " ".join(one_line(citation.text) for citation in self.citations)
+        return without_markers(self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +110,11 @@ class AnswerConfig:
             raise InputError(
                 f"least_support must be a number from 0 to 1, not {self.least_support!r}"
             )
+
+
+def one_line(text: str) -> str:
+    """The text with a blank for every run of white space."""
+    return " ".join(text.split())
 
 
 def _is_number(value: Any) -> bool:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from embedsearch.answers.answer import EXTRACTIVE, NO_ANSWER, Answer, AnswerConfig, Citation, Usage
+from embedsearch.answers.answer import (
+    EXTRACTIVE,
+    NO_ANSWER,
+    Answer,
+    AnswerConfig,
+    Citation,
+    Usage,
+    one_line,
+)
 from embedsearch.answers.extractive import Reader, Sentence, quotes
 from embedsearch.answers.writing import Writing, write_answers
 from embedsearch.collection.access import Access
@@ -56,7 +64,7 @@ class Asker:
             citations = self._citations(quotes(ranked, config.sentences))
         seconds = {**searching, "reading": time.perf_counter() - began}
         return Answer(
-            text=" ".join(f"{_one_line(c.text)} {c.marker}" for c in citations) or NO_ANSWER,
+            text=" ".join(f"{one_line(c.text)} {c.marker}" for c in citations) or NO_ANSWER,
             citations=tuple(citations),
             hits=tuple(hits),
             generator=EXTRACTIVE,
@@ -94,7 +102,3 @@ class Asker:
         with self._access.reading() as db:
             stored = store.get_document(db, document_id)
         return stored is not None and stored.document.text.startswith(quote, start)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

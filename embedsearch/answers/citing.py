@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embedsearch.answers.answer import NO_ANSWER, Citation, Problem
+from embedsearch.answers.markers import (
+    markers_before,
+    numbers_of,
+    set_markers,
+    without_markers,
+)
 from embedsearch.answers.prompting import Passage
-from embedsearch.store.keyword import parse_query
-from embedsearch.store.stems import Stems
+from embedsearch.answers.words import Words
 from embedsearch.text.sentences import sentences
 
 LEAST_SHARE = 0.5
 """A sentence is supported when this share of its words stands in what it cites or the question."""
 
-_MARKERS = re.compile(r"[ \t]*\[\s*(\d{1,9}(?:\s*[,;]\s*\d{1,9})*)\s*\]")
-_LEADING = re.compile(r"(?:\s*\[\d+\])+")
-_QUOTES = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|«([^»\n]+)»')
+_QUOTES = re.compile(
+    r'(?<!\w)"([^"\n]+)"'  # 5" is a length
+    r"|„([^“”\n]+)[“”]|“([^”\n]+)”|»([^«»\n]+)«|«([^»\n]+)»|「([^」\n]+)」"
+)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_THOUSANDS = re.compile(r"[.,](?=\d{3}(?!\d))")
+_SMALL = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_ITEM = re.compile(r"\A(?:[-*+•]\s+)?\(?\d{1,3}[.)](?:\s+|\Z)")
+_AROUND = re.compile(r"^[\W_]+|[\W_]+$")
 _NOT_QUOTED = ".,;:!? "
 
 
@@ -33,8 +43,8 @@ class Checked:
 
 def says_nothing(text: str) -> bool:
     """Whether the model wrote that the passages do not answer."""
-    wanted = _folded(NO_ANSWER).rstrip(".")
-    return not _folded(text) or _folded(text).startswith(wanted)
+    said, _ = set_markers(text, ())
+    return not _folded(said) or _folded(said).startswith(_folded(NO_ANSWER))
 
 
 def check(text: str, question: str, passages: Sequence[Passage]) -> Checked:
@@ -45,12 +55,13 @@ def check(text: str, question: str, passages: Sequence[Passage]) -> Checked:
     what it cites must hold its numbers and half of its other words.
     """
     given = {passage.number: passage for passage in passages}
-    text, problems = _own_markers(text.strip(), given)
-    words = _Words(question)
+    text, unknown = set_markers(text, given)
+    problems = [Problem(kind="marker", text=f"[{number}]") for number in unknown]
+    words = _Known(question)
     citations: dict[tuple[str, int, int], Citation] = {}
     for statement in _statements(text):
-        cited = [given[number] for number in dict.fromkeys(_numbers(statement))]
-        said = _MARKERS.sub("", statement).strip()
+        cited = [given[n] for n in dict.fromkeys(numbers_of(statement)) if n in given]
+        said = _ITEM.sub("", without_markers(statement), count=1)
         if not any(map(str.isalnum, said)):
             continue
         places, wrong = _check_quotes(said, question, cited)
@@ -64,38 +75,17 @@ def check(text: str, question: str, passages: Sequence[Passage]) -> Checked:
     return Checked(text=text, citations=tuple(citations.values()), problems=tuple(problems))
 
 
-def _own_markers(text: str, given: Mapping[int, Passage]) -> tuple[str, list[Problem]]:
-    """The text with one marker a number, as `[1] [2]`, those of passages alone."""
-    problems: list[Problem] = []
-
-    def rewrite(found: re.Match[str]) -> str:
-        kept = ""
-        for number in re.split(r"\s*[,;]\s*", found[1]):
-            if int(number) in given:
-                kept += f" [{int(number)}]"
-            else:
-                problems.append(Problem(kind="marker", text=f"[{number}]"))
-        return kept
-
-    return _MARKERS.sub(rewrite, text).strip(), problems
-
-
 def _statements(text: str) -> list[str]:
     """The sentences, each with its markers, also with those that stand behind the full stop."""
     found: list[str] = []
     for start, end in sentences(text):
         sentence = text[start:end]
-        if found and (markers := _LEADING.match(sentence)):
-            found[-1] += markers.group()
-            sentence = sentence[markers.end() :]
+        if found and (markers := markers_before(sentence)):
+            found[-1] += f" {markers}"
+            sentence = sentence.removeprefix(markers)
         if sentence.strip():
             found.append(sentence)
     return found
-
-
-def _numbers(statement: str) -> Iterator[int]:
-    for found in _MARKERS.finditer(statement):
-        yield int(found[1])
 
 
 def _check_quotes(
@@ -106,6 +96,8 @@ def _check_quotes(
     wrong: list[str] = []
     for match in _QUOTES.finditer(said):
         quote = next(part for part in match.groups() if part is not None)
+        if not any(map(str.isalnum, quote)):
+            continue
         found = {p.number: place for p in cited if (place := _find(quote, p.text))}
         places = found | places
         if not found and _find(quote, question) is None:
@@ -114,8 +106,10 @@ def _check_quotes(
 
 
 def _find(quote: str, text: str) -> tuple[int, int] | None:
-    """The place of a quote in a text; a full stop may belong to the sentence around it."""
-    for form in (quote.strip(), quote.strip(_NOT_QUOTED)):
+    """The place of a quote in a text; a full stop may belong to the sentence around it, and what
+    the model was given has `&lt;` in some places (prompting.py)."""
+    as_it_was = quote.replace("&lt;", "<")
+    for form in (quote.strip(), quote.strip(_NOT_QUOTED), as_it_was.strip(_NOT_QUOTED)):
         if not form:
             continue
         if found := re.search(r"\s+".join(map(re.escape, form.split())), text):
@@ -133,42 +127,50 @@ def _citation(passage: Passage, start: int, end: int) -> Citation:
     )
 
 
-class _Words:
-    """Compares words by their stems, as the keyword index does; those of the question are known."""
+class _Known:
+    """Compares words and numbers of statements with those of passages and of the question."""
 
     def __init__(self, question: str) -> None:
-        self._stems = Stems()
-        self._question = self._of(question)
-
-    def _of(self, text: str) -> set[str]:
-        return set(self._stems.of(parse_query(text).terms))
+        self._words = Words()
+        self._question = self._words.of(question)
+        self._numbers = _numbers(question)
 
     def supported(self, said: str, cited: Sequence[Passage]) -> bool:
         if not cited:
             return False
         source = " ".join(f"{passage.label} {passage.text}" for passage in cited)
-        known = self._of_all(source) | self._question
-        numbers = {number for number in _NUMBER.findall(said) if number not in source}
-        if any(not (self._of(number) <= known) for number in numbers):
+        if not _numbers(said) <= _numbers(source) | _small_numbers(source) | self._numbers:
             return False
-        words = self._of(said)
-        return len(words & known) >= LEAST_SHARE * len(words)
+        words = self._words.of(said)
+        return len(words & (self._of_all(source) | self._question)) >= LEAST_SHARE * len(words)
 
     def _of_all(self, text: str) -> set[str]:
         """The words of a text of any length, which a query is not."""
         found: set[str] = set()
         for start, end in sentences(text):
-            found |= self._of(text[start:end])
+            found |= self._words.of(text[start:end])
         return found
 
     def nearest(self, said: str, passage: Passage) -> tuple[int, int]:
         """The sentence of a passage that has most words of the statement."""
-        words = self._of(said)
+        words = self._words.of(said)
         return max(
             sentences(passage.text),
-            key=lambda span: len(words & self._of(passage.text[span[0] : span[1]])),
+            key=lambda span: len(words & self._words.of(passage.text[span[0] : span[1]])),
         )
 
 
+def _numbers(text: str) -> set[str]:
+    """The numbers of a text: `1,000` is 1000, `07` is 7, and `1,2` are two."""
+    found = (_THOUSANDS.sub("", number).split(",") for number in _NUMBER.findall(text))
+    return {number.lstrip("0") or "0" for numbers in found for number in numbers}
+
+
+def _small_numbers(text: str) -> set[str]:
+    """Those that stand there as words."""
+    words = set(re.findall(r"\w+", text.casefold()))
+    return {str(number) for number, word in enumerate(_SMALL) if word in words}
+
+
 def _folded(text: str) -> str:
-    return " ".join(_MARKERS.sub("", text).casefold().split())
+    return _AROUND.sub("", " ".join(text.casefold().split()))

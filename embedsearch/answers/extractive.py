@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedsearch.answers.cues import kind_of, offers
-from embedsearch.store.keyword import parse_query
-from embedsearch.store.stems import Stems
+from embedsearch.answers.words import Words
 from embedsearch.text.sentences import sentences
 from embedsearch.types import Encoder, Hit
 
@@ -39,7 +38,7 @@ best, in a logistic regression."""
 class Sentence:
     """A sentence of a hit, `document.text[start:end]`, and how well it answers.
 
-    `evidence` compares sentences for one question. `support`, at most 1, compares questions.
+    `evidence` compares sentences for one question. `support`, from 0 to 1, compares questions.
     """
 
     hit: Hit
@@ -55,7 +54,7 @@ class Reader:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
-        self._stems = Stems()
+        self._words = Words()
         self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def rank(self, question: str, hits: Sequence[Hit]) -> list[Sentence]:
@@ -72,7 +71,7 @@ class Reader:
         texts = [hit.text[start:end] for hit, start, end in found]
         cosines = self._cosines(question, texts)
         in_sentence, in_context = self._coverage(question, found, texts)
-        best = max(max(hit.score for hit in hits), 1e-9)
+        best = max(hit.score for hit in hits)
         kind = kind_of(question)
         ranked = [
             Sentence(
@@ -83,9 +82,9 @@ class Reader:
                 evidence=_MEANING * cosine
                 + _WORDS * inside
                 + _CONTEXT * around
-                + _PASSAGE * hit.score / best
+                + _PASSAGE * (hit.score / best if best > 0 else 0.0)
                 + _CUE * (kind is not None and offers(text, kind, question)),
-                support=_SUPPORT_MEANING * cosine + (1 - _SUPPORT_MEANING) * around,
+                support=max(0.0, _SUPPORT_MEANING * cosine + (1 - _SUPPORT_MEANING) * around),
             )
             for (hit, start, end), text, cosine, inside, around in zip(
                 found, texts, cosines, in_sentence, in_context, strict=True
@@ -115,11 +114,11 @@ class Reader:
     ) -> tuple[list[float], list[float]]:
         """What share of the question's words, weighed by rarity, stands in each sentence alone, and
         in it, the one before it and the title together."""
-        wanted = set(self._words(question))
-        held = [wanted.intersection(self._words(text)) for text in texts]
+        wanted = self._words.of(question)
+        held = [wanted.intersection(self._words.of(text)) for text in texts]
         rarity = _rarity(wanted, held)
         whole = sum(rarity.values()) or 1.0
-        titles = {hit.title: wanted.intersection(self._words(hit.title)) for hit, _, _ in found}
+        titles = {hit.title: wanted.intersection(self._words.of(hit.title)) for hit, _, _ in found}
         alone, around = [], []
         for place, ((hit, start, _), words) in enumerate(zip(found, held, strict=True)):
             context = words | titles[hit.title]
@@ -128,9 +127,6 @@ class Reader:
             alone.append(sum(rarity[word] for word in words) / whole)
             around.append(sum(rarity[word] for word in context) / whole)
         return alone, around
-
-    def _words(self, text: str) -> list[str]:
-        return self._stems.of(parse_query(text).terms)
 
 
 def _sentences(hits: Sequence[Hit]) -> list[tuple[Hit, int, int]]:

@@ -49,7 +49,7 @@ class LanguageModelConfig:
 
 
 def is_url(llm: str | None) -> bool:
-    return llm is not None and llm.startswith(("http://", "https://"))
+    return llm is not None and llm.lower().startswith(("http://", "https://"))
 
 
 def load_language_model(

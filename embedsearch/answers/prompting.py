@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embedsearch.answers.answer import NO_ANSWER
+from embedsearch.answers.answer import NO_ANSWER, one_line
 from embedsearch.errors import InputError
 from embedsearch.generation import LanguageModel
 from embedsearch.text.sentences import sentences
@@ -54,7 +54,7 @@ def prompt(question: str, passages: Sequence[Passage]) -> Messages:
     sources = "\n".join(_source(passage) for passage in passages)
     return [
         {"role": "system", "content": INSTRUCTIONS},
-        {"role": "user", "content": f"{sources}\n\nQuestion: {_one_line(_plain(question))}"},
+        {"role": "user", "content": f"{sources}\n\nQuestion: {one_line(_plain(question))}"},
     ]
 
 
@@ -107,7 +107,7 @@ def _ends(hit: Hit, cut_sentences: bool) -> list[int]:
 
 
 def _source(passage: Passage) -> str:
-    label = _one_line(_plain(passage.label)).replace('"', "'")
+    label = one_line(_plain(passage.label)).replace('"', "'")
     title = f' title="{label}"' if label else ""
     return f'<source id="{passage.number}"{title}>\n{_plain(passage.text)}\n</source>'
 
@@ -115,7 +115,3 @@ def _source(passage: Passage) -> str:
 def _plain(text: str) -> str:
     """A tag of ours that stands in a text is not one."""
     return _TAG.sub("&lt;", text)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

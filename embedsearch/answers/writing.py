@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from embedsearch.errors import InputError, ServerError
 from embedsearch.generation import Generation, GenerationConfig, LanguageModel
 from embedsearch.timing import Stages
 from embedsearch.types import Hit
+
+_THOUGHT = re.compile(r"</think>[ \t]*(?:\n|\Z)")
 
 Stands = Callable[[str, int, str], bool]
 """Whether a document has a text at a place: (document id, start, text)."""
@@ -143,11 +146,12 @@ def _answer(
         seconds=seconds,
     )
     broken = [written.problem] if written.problem else []
-    abstained = says_nothing(written.text)
+    said = _without_thoughts(written.text)
+    abstained = says_nothing(said)
     if abstained:
         checked = Checked(text=NO_ANSWER, citations=(), problems=())
     else:
-        checked = check(written.text, question, passages)
+        checked = check(said, question, passages)
     return Answer(
         text=checked.text,
         citations=checked.citations,
@@ -157,6 +161,15 @@ def _answer(
         usage=usage,
         problems=(*checked.problems, *_changed(checked.citations, stands), *broken),
     )
+
+
+def _without_thoughts(text: str) -> str:
+    """What a model that thinks aloud first says then: Qwen3, DeepSeek-R1 and others close their
+    thoughts so; where a chat template has opened them, only the end is there."""
+    thinks = text.lstrip().startswith("<think>")
+    if thinks or _THOUGHT.search(text):
+        return text.partition("</think>")[2]
+    return text
 
 
 def _changed(citations: Sequence[Citation], stands: Stands) -> list[Problem]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,7 +127,7 @@ def ask(
     wanted = LanguageModelConfig(
         llm=llm, model=llm_model, context=llm_context, tokenizer=llm_tokenizer, device=device
     )
-    generation = generation_config(**decoding)
+    generation, shown = generation_config(**decoding), _Shown()
     with open_for_search(db, Compute(engine=engine, device=device)) as collection:
         with TerminalProgress() as progress:
             generator = load_language_model(wanted, progress=progress)
@@ -140,13 +139,13 @@ def ask(
             where=parse_where(where),
             config=config,
             generation=generation if generator else None,
-            on_text=_show_piece() if generator and not as_json else None,
+            on_text=shown.show if generator and not as_json else None,
         )
     if as_json:
         _tell(answer)
         print_json(answer_json(answer))
     else:
-        _print_text(answer, shown=generator is not None)
+        print("" if shown.any else plain_lines(answer.text), flush=True)
         _tell(answer)
         _print_sources(answer)
     if any(problem.kind == "server" for problem in answer.problems):
@@ -154,14 +153,15 @@ def ask(
     return NOTHING_FOUND if answer.abstained else DONE
 
 
-def _show_piece() -> Callable[[str], None]:
-    """Writes text on stdout at once, as it comes."""
+class _Shown:
+    """What has been written on stdout as it came."""
 
-    def show(piece: str) -> None:
+    any = False
+
+    def show(self, piece: str) -> None:
         sys.stdout.write(plain_lines(piece))
         sys.stdout.flush()
-
-    return show
+        self.any = True
 
 
 def _tell(answer: Answer) -> None:
@@ -212,12 +212,6 @@ def answer_json(answer: Answer) -> dict[str, Any]:
             "seconds": dict(answer.usage.seconds),
         },
     }
-
-
-def _print_text(answer: Answer, *, shown: bool) -> None:
-    """The text, or the end of its line where it was shown as it came."""
-    came = shown and answer.usage.completion_tokens > 0
-    print("" if came else plain_lines(answer.text), flush=True)
 
 
 def _print_sources(answer: Answer) -> None:

@@ -57,9 +57,6 @@ def lm(
     ] = LMTrainingConfig.rows_per_step,
     learning_rate: Annotated[float, typer.Option(metavar="X")] = LMTrainingConfig.learning_rate,
     weight_decay: Annotated[float, typer.Option(metavar="X")] = LMTrainingConfig.weight_decay,
-    prompt_weight: Annotated[
-        float, typer.Option(metavar="X", help="What tokens of prompts count, beside 1.")
-    ] = LMTrainingConfig.prompt_weight,
     warmup_steps: Annotated[
         int, typer.Option(metavar="N", help="Steps in which the learning rate rises.")
     ] = LMTrainingConfig.warmup_steps,
@@ -122,7 +119,6 @@ def lm(
         rows_per_step=rows_per_step,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
-        prompt_weight=prompt_weight,
         warmup_steps=warmup_steps,
         recall_steps=recall_steps,
         method=method,
@@ -143,10 +139,14 @@ def lm(
     found = read_pairs(pairs)
     with TerminalProgress() as progress:
         if base is not None:
-            if tokenizer is not None or chat_template is not None:
-                raise InputError(
-                    "--tokenizer and --chat-template are for a new model: leave --base"
-                )
+            usual, asked = asdict(ArchitectureConfig()), asdict(architecture)
+            of_new = {name: value != usual[name] for name, value in asked.items()} | {
+                "tokenizer": tokenizer is not None,
+                "chat_template": chat_template is not None,
+                "vocab_size": vocab_size != VOCAB_SIZE,
+                "recall_steps": recall_steps > 0,
+            }
+            _refuse([name for name, given in of_new.items() if given])
             start = start_from(base, new_token or ())
         else:
             start = _new(
@@ -166,6 +166,13 @@ def lm(
             f"{report.steps:,} steps; loss {report.losses[-1]:.4f}; {plain(report.output)}"
         )
     return DONE
+
+
+def _refuse(of_new: list[str]) -> None:
+    """InputError for options of a new model where there is a base."""
+    if of_new:
+        flag = f"--{of_new[0].replace('_', '-')}"
+        raise InputError(f"{flag} is for a new model: leave it, or --base")
 
 
 def _new(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from embedsearch.errors import InputError
 
+LARGEST_SEED = (1 << 63) - 1
+"""That random generators take."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
@@ -37,9 +40,9 @@ class GenerationConfig:
             ("top_k", 0),
             ("num_beams", 1),
             ("num_return_sequences", 1),
-            ("seed", 0),
         ):
             check_whole(name, getattr(self, name), least)
+        check_whole("seed", self.seed, 0, LARGEST_SEED)
         self._check_range("temperature", 0, math.inf)
         self._check_range("top_p", 0, 1, above=True)
         self._check_range("min_p", 0, 1)
@@ -79,7 +82,8 @@ class GenerationConfig:
             )
 
 
-def check_whole(name: str, value: object, least: int = 1) -> None:
-    """InputError unless the value of a setting is a whole number of at least `least`."""
-    if type(value) is not int or value < least:
-        raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+def check_whole(name: str, value: object, least: int = 1, most: int | None = None) -> None:
+    """InputError unless the value of a setting is a whole number from `least` to `most`."""
+    if type(value) is not int or value < least or (most is not None and value > most):
+        top = "" if most is None else f" and at most {most}"
+        raise InputError(f"{name} must be a whole number of at least {least}{top}, not {value!r}")

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from embedsearch.errors import ModelError
 from embedsearch.generation.config import GenerationConfig
+from embedsearch.generation.loading import enough_memory, no_transformer
 from embedsearch.generation.sampling import choose, reshape
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ def decode(
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = None
     for _ in range(config.max_new_tokens):
-        with torch.inference_mode():  # not around the yield: it would hold for the caller too
+        # not around the yield: they would hold for the caller too
+        with torch.inference_mode(), enough_memory(model.device):
             out = model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -60,7 +63,14 @@ def decode(
                 use_cache=True,
                 logits_to_keep=1,
             )
-            cache, logits = out.past_key_values, out.logits[:, -1].float()
+            cache, logits = getattr(out, "past_key_values", None), out.logits[:, -1].float()
+            if cache is None:
+                raise no_transformer(model)
+            if not bool(logits.max().isfinite()):
+                raise ModelError(
+                    f"the {model.config.model_type} in {model.dtype} gives no numbers: its weights "
+                    "are damaged, or it needs dtype='float32'"
+                )
             chosen = _choose(logits, so_far, config, generators, sorted(going))
         for row, token in chosen:
             if watch is not None:
@@ -122,7 +132,7 @@ def search_beams(
         eos_token_id=sorted(ends) or None,
         pad_token_id=min(ends, default=0),
     )
-    with torch.inference_mode():
+    with torch.inference_mode(), enough_memory(model.device):
         found = model.generate(
             input_ids=ids,
             attention_mask=mask,

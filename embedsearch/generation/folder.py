@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from embedsearch.text.hub import cached, fetch, is_hub_id
 CONFIG = "config.json"
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _BY_HAND = "to bring a model by hand, copy its folder to this machine and give its path"
+_TOKENIZERS = ("tokenizer.json", "vocab.*", "*.model")
+_PART = re.compile(r"-\d+-of-\d+\.")
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 
 
@@ -20,10 +23,10 @@ def find_model(model: str | Path) -> Path:
 
     Raises NotFoundError for what does not exist, ModelError where fetching fails.
     """
-    path = Path(model).expanduser()
-    if path.is_dir():
+    path = _path(model)
+    if path is not None and path.is_dir():
         return path.resolve()
-    if isinstance(model, Path) or not is_hub_id(model) or path.exists():
+    if path is None or isinstance(model, Path) or not is_hub_id(model) or path.exists():
         raise NotFoundError(f"there is no folder of a language model {str(model)!r}")
     here = _cached(model)
     if here is not None:
@@ -33,13 +36,39 @@ def find_model(model: str | Path) -> Path:
 
 def at_hand(model: str) -> bool:
     """Whether a model is a folder, or in the hub's cache, so that nothing would be fetched."""
-    return Path(model).expanduser().is_dir() or (is_hub_id(model) and _cached(model) is not None)
+    path = _path(model)
+    return path is not None and (path.is_dir() or (is_hub_id(model) and _cached(model) is not None))
+
+
+def _path(model: str | Path) -> Path | None:
+    """The place that a model names; None for a name that no file can have."""
+    try:
+        path = Path(model).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, or in the home of nobody
+        return None
+    return path if str(model) else None
 
 
 def _cached(model: str) -> Path | None:
+    """The folder in the hub's cache, None where nothing or not all of it is there: a download that
+    was interrupted is to go on."""
     here = cached(model)
-    whole = here is not None and (here / CONFIG).is_file() and any(here.glob("*.safetensors"))
-    return here if whole else None
+    if here is None or not (here / CONFIG).is_file():
+        return None
+    tokenizer = any(any(here.glob(pattern)) for pattern in _TOKENIZERS)
+    return here if tokenizer and _has_weights(here) else None
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether all files of weights are there, which an index lists where there are several."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        listed = _read_json(index).get("weight_map")
+        names = set(listed.values()) if isinstance(listed, dict) else set()
+        return bool(names) and all((folder / str(name)).is_file() for name in names)
+    found = [path.name for path in folder.glob("*.safetensors")]
+    return bool(found) and not any(_PART.search(name) for name in found)
 
 
 def check_causal(folder: Path) -> None:

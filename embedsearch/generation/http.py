@@ -82,10 +82,10 @@ class Endpoint:
         caller, who knows whether the answer was whole."""
         with self._answer("POST", path, body) as (response, deadline):
             chunks = self._chunks(response, deadline)
-            if "event-stream" not in response.headers.get("content-type", ""):
+            if "event-stream" not in response.headers.get("content-type", "").lower():
                 yield self._json(b"".join(chunks))
                 return
-            for line in _lines(chunks, self._fail):
+            for line in _lines(chunks, self.failure):
                 if not line.startswith(b"data:"):
                     continue
                 data = line.removeprefix(b"data:").strip()
@@ -113,9 +113,9 @@ class Endpoint:
                 except (httpx2.ConnectError, httpx2.RemoteProtocolError, httpx2.ReadError) as error:
                     problem = f"cannot be reached: {error}"
                 except httpx2.TimeoutException:
-                    raise self._fail(f"gave no answer for {self._limits.timeout_s:g} s") from None
+                    raise self.failure(f"gave no answer for {self._limits.timeout_s:g} s") from None
                 except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-                    raise self._fail(f"cannot be asked: {error}") from None
+                    raise self.failure(f"cannot be asked: {error}") from None
                 else:
                     if response.status_code == 200:
                         with self._told(), response_closed(response):
@@ -123,11 +123,11 @@ class Endpoint:
                         return
                     problem = self._refusal(response, deadline)
                     if response.status_code not in _BUSY:
-                        raise self._fail(problem)
+                        raise self.failure(problem)
                     wait = _retry_after(response) or wait
                 wait = min(wait, _LONGEST_WAIT_S) * random.uniform(0.75, 1.25)  # noqa: S311
                 if attempt == self._limits.retries or time.monotonic() + wait > deadline:
-                    raise self._fail(f"{problem} (asked {attempt + 1} times)")
+                    raise self.failure(f"{problem} (asked {attempt + 1} times)")
                 time.sleep(wait)
 
     @contextmanager
@@ -138,18 +138,18 @@ class Endpoint:
         try:
             yield
         except httpx2.TimeoutException:
-            raise self._fail(f"sent nothing for {self._limits.timeout_s:g} s") from None
+            raise self.failure(f"sent nothing for {self._limits.timeout_s:g} s") from None
         except httpx2.HTTPError as error:
-            raise self._fail(f"broke off: {error}") from None
+            raise self.failure(f"broke off: {error}") from None
 
     def _chunks(self, response: httpx2.Response, deadline: float) -> Iterator[bytes]:
         size = 0
         for chunk in response.iter_bytes():
             size += len(chunk)
             if size > MAX_ANSWER:
-                raise self._fail(f"sends more than {MAX_ANSWER >> 20} MB")
+                raise self.failure(f"sends more than {MAX_ANSWER >> 20} MB")
             if time.monotonic() > deadline:
-                raise self._fail(f"was not done after {self._limits.total_s:g} s")
+                raise self.failure(f"was not done after {self._limits.total_s:g} s")
             yield chunk
 
     def _refusal(self, response: httpx2.Response, deadline: float) -> str:
@@ -164,19 +164,26 @@ class Endpoint:
             except Exception:  # the status tells enough where its text does not come
                 said = b""
         where = response.headers.get("location", "") if response.is_redirect else ""
-        text = where or _message(said)
+        text = where or self.shown(_message(said))
         return f"answers {response.status_code} {response.reason_phrase}: {text}".rstrip(": ")
 
     def _json(self, data: bytes) -> Any:
         try:
             return json.loads(data)
         except (ValueError, RecursionError):
-            shown = data[:_SHOWN].decode("utf-8", "replace")
-            raise self._fail(f"does not answer in JSON: {shown!r}") from None
+            shown = self.shown(data[:MAX_LINE].decode("utf-8", "replace"))
+            raise self.failure(f"does not answer in JSON: {shown!r}") from None
 
-    def _fail(self, what: str) -> ServerError:
-        told = f"the server {self.url} {what}"
-        return ServerError(told.replace(self._key, "…") if self._key else told)
+    def failure(self, what: str) -> ServerError:
+        """An error that tells what the server does; never the key, should it repeat that."""
+        return ServerError(self._without_key(f"the server {self.url} {what}"))
+
+    def shown(self, said: str) -> str:
+        """The beginning of what a server says, for an error; no part of the key."""
+        return self._without_key(said)[:_SHOWN]
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "…") if self._key else text
 
 
 @contextmanager
@@ -211,4 +218,4 @@ def _message(said: bytes) -> str:
         text = str(error.get("message", error) if isinstance(error, dict) else error)
     except (ValueError, RecursionError):
         pass
-    return " ".join(text.split())[:_SHOWN]
+    return " ".join(text.split())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
 from embedsearch.device import has_cpu_bf16
-from embedsearch.errors import ModelError
+from embedsearch.errors import DeviceError, ModelError
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 
@@ -38,9 +39,41 @@ def load_weights(folder: Path, device: str, dtype: Dtype) -> Any:
     if told["missing_keys"]:
         missing = ", ".join(sorted(told["missing_keys"])[:3])
         raise ModelError(f"{folder} lacks weights of the model: {missing}")
+    if "past_key_values" not in signature(model.forward).parameters:
+        raise no_transformer(model)
     # What is wanted is said with every call.
     model.generation_config = transformers.GenerationConfig()
-    return model.to(device).eval()
+    with enough_memory(device):
+        return model.to(device).eval()
+
+
+def context_of(model: Any) -> int | None:
+    """Tokens that a model has room for; None where it has no limit."""
+    settings = model.config.get_text_config()
+    found = getattr(settings, "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def no_transformer(model: Any) -> ModelError:
+    """What is told of a model that goes on from something else than past keys and values."""
+    return ModelError(
+        f"a {model.config.model_type} keeps no keys and values of the tokens before, and cannot be "
+        "used: take a transformer, such as Qwen, Llama or GPT-2"
+    )
+
+
+@contextmanager
+def enough_memory(device: Any) -> Iterator[None]:
+    """DeviceError where the device's memory runs out."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise DeviceError(
+            f"{device} has not enough memory: give it fewer or shorter texts at a time, or take a "
+            "smaller model or device='cpu'"
+        ) from None
 
 
 @contextmanager

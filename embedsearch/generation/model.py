@@ -12,8 +12,8 @@ from embedsearch.generation.config import GenerationConfig, check_whole
 from embedsearch.generation.decoding import Watch, decode, search_beams
 from embedsearch.generation.folder import check_causal, end_tokens, find_model, has_chat_template
 from embedsearch.generation.interface import Generation, Prompt, Stream
-from embedsearch.generation.loading import Dtype, load_weights
-from embedsearch.generation.prompts import PromptEncoder
+from embedsearch.generation.loading import Dtype, context_of, load_weights
+from embedsearch.generation.prompts import PromptEncoder, check_prompts
 from embedsearch.generation.text import TextStream
 from embedsearch.generation.tracing import CANDIDATES, BeamWatch, StepWatch, Trace
 from embedsearch.text.tokenizer import Tokenizer
@@ -71,9 +71,7 @@ class CausalLM:
     @property
     def max_tokens(self) -> int | None:
         """Tokens of prompt and continuation together; None where the model has no limit."""
-        settings = self._model.config.get_text_config()
-        found = getattr(settings, "max_position_embeddings", None)
-        return found if isinstance(found, int) and found > 0 else None
+        return context_of(self._model)
 
     def count(self, prompt: Prompt) -> int:
         """Tokens of a prompt as the model is given it."""
@@ -91,8 +89,7 @@ class CausalLM:
         room for `max_new_tokens`.
         """
         config = config or GenerationConfig()
-        if isinstance(prompts, str):
-            raise InputError("generate takes a list of prompts, not a single string")
+        check_prompts(prompts)
         if not prompts:
             return []
         encoded = self._prompts.encode(prompts)

@@ -8,6 +8,8 @@ from embedsearch.errors import InputError
 from embedsearch.generation.interface import Prompt
 from embedsearch.text.tokenizer import Tokenizer
 
+_MESSAGE = ("role", "content")
+
 
 class PromptEncoder:
     """Encodes prompts for one model; `templated`: its tokenizer has a chat template."""
@@ -26,6 +28,7 @@ class PromptEncoder:
         """
         encoded: list[list[int]] = []
         for prompt in prompts:
+            check_prompt(prompt)
             text, templated = (prompt, False) if isinstance(prompt, str) else self._chat(prompt)
             ids = self.tokenizer.encode_ids([text], special_tokens=not templated)[0]
             if not ids:
@@ -47,6 +50,38 @@ class PromptEncoder:
                 raise
             text = self.tokenizer.apply_chat_template(merged, add_generation_prompt=True)
         return text, True
+
+
+def check_prompt(prompt: Prompt) -> None:
+    """InputError for what is neither a text nor a list of messages."""
+    sound = isinstance(prompt, (str, Sequence)) and not isinstance(prompt, bytes)
+    if not sound or not (isinstance(prompt, str) or all(map(_is_message, prompt))):
+        raise InputError(
+            "a prompt is a text or a list of messages, each with a text as `role` and as "
+            f"`content`, not {prompt!r:.200}"
+        )
+    texts = [prompt] if isinstance(prompt, str) else [m[key] for m in prompt for key in _MESSAGE]
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"a prompt has a lone surrogate at character {error.start}, which is no text"
+            ) from None
+
+
+def check_prompts(prompts: Sequence[Prompt]) -> None:
+    """InputError for what is no list of prompts."""
+    if isinstance(prompts, (str, bytes, Mapping)) or not isinstance(prompts, Sequence):
+        raise InputError(f"generate takes a list of prompts, not {prompts!r:.200}")
+    for prompt in prompts:
+        check_prompt(prompt)
+
+
+def _is_message(message: object) -> bool:
+    return isinstance(message, Mapping) and all(
+        isinstance(message.get(key), str) for key in _MESSAGE
+    )
 
 
 def as_text(content: str, tags: Sequence[str]) -> str:

@@ -10,6 +10,10 @@ from embedsearch.generation.config import GenerationConfig
 if TYPE_CHECKING:
     import torch
 
+_COLDEST, _LARGEST = 1e-30, 3e38
+"""Nothing is divided by less and nothing grows beyond: float32 has no room there, and infinities
+have no differences."""
+
 
 def reshape(logits: torch.Tensor, ids: Sequence[int], config: GenerationConfig) -> torch.Tensor:
     """Logits as repetition penalty, temperature, top-k, top-p and min-p leave them, in the order of
@@ -20,7 +24,7 @@ def reshape(logits: torch.Tensor, ids: Sequence[int], config: GenerationConfig) 
     logits = penalize(logits, ids, config.repetition_penalty)
     if not config.sampling:
         return logits
-    logits = logits / config.temperature
+    logits = (logits / max(config.temperature, _COLDEST)).clamp(-_LARGEST, _LARGEST)
     if config.top_k:
         least = logits.topk(min(config.top_k, len(logits))).values[-1]
         logits = logits.masked_fill(logits < least, -float("inf"))
@@ -46,7 +50,8 @@ def penalize(logits: torch.Tensor, ids: Sequence[int], penalty: float) -> torch.
 
     seen = torch.tensor(sorted(set(ids)), device=logits.device)
     found = logits[seen]
-    return logits.index_copy(0, seen, torch.where(found < 0, found * penalty, found / penalty))
+    found = torch.where(found < 0, found * penalty, found / penalty).clamp(-_LARGEST, _LARGEST)
+    return logits.index_copy(0, seen, found)
 
 
 def choose(logits: torch.Tensor, generator: torch.Generator | None) -> int:

@@ -14,6 +14,7 @@ from embedsearch.errors import InputError, ServerError
 from embedsearch.generation.config import GenerationConfig
 from embedsearch.generation.http import Endpoint, ServerLimits
 from embedsearch.generation.interface import Finish, Generation, Prompt, Stream
+from embedsearch.generation.prompts import check_prompt, check_prompts
 from embedsearch.text.tokenizer import Tokenizer
 
 KEY_VARIABLE = "EMBEDSEARCH_LLM_KEY"
@@ -24,6 +25,7 @@ AT_ONCE = 8
 
 _BYTES_A_TOKEN = 3
 _TOKENS_A_MESSAGE = 8
+_HALF = "\ufffd"
 
 
 class ServerLM:
@@ -78,6 +80,7 @@ class ServerLM:
 
     def count(self, prompt: Prompt) -> int:
         """Tokens of a prompt: exact but for the chat template with a tokenizer, else at most."""
+        check_prompt(prompt)
         texts = [prompt] if isinstance(prompt, str) else [m["content"] for m in prompt]
         if self._tokenizer is not None:
             counted = sum(self._tokenizer.count(texts))
@@ -90,8 +93,7 @@ class ServerLM:
     ) -> list[Generation]:
         """As `CausalLM.generate`; several prompts are on their way at once."""
         config = config or GenerationConfig()
-        if isinstance(prompts, str):
-            raise InputError("generate takes a list of prompts, not a single string")
+        check_prompts(prompts)
         bodies = [
             self._body(prompt, config, config.seed + number)
             for prompt in prompts
@@ -115,18 +117,22 @@ class ServerLM:
         return stream.generation
 
     def _pieces(self, body: dict[str, Any]) -> Generator[str, None, Generation]:
-        text, pieces = "", 0
+        text, held, pieces = "", "", 0
         finish: Finish | None = None
         usage: dict[str, int] = {}
         path = "completions" if "prompt" in body else "chat/completions"
         for event in self._endpoint.events(path, body):
             piece, ended, told = self._read(event)
             finish, usage = ended or finish, told or usage
+            piece, held = _whole_characters(held + piece)
             if piece:
                 text, pieces = text + piece, pieces + 1
                 yield piece
+        if held:
+            text += _HALF
+            yield _HALF
         if finish is None:
-            raise ServerError(f"the server {self._endpoint.url} broke off before the end")
+            raise self._endpoint.failure("broke off before the end")
         return Generation(
             text=text,
             finish=finish,
@@ -137,10 +143,8 @@ class ServerLM:
     def _read(self, event: Any) -> tuple[str, Finish | None, dict[str, int]]:
         """Text, end and usage of an event, each if it is there."""
         try:
-            if "error" in event:
-                raise ServerError(
-                    f"the server {self._endpoint.url} failed: {event['error']!r:.300}"
-                )
+            if error := event.get("error"):
+                raise self._endpoint.failure(f"failed: {self._endpoint.shown(repr(error))}")
             usage = event.get("usage") or {}
             counts = {k: v for k, v in usage.items() if type(v) is int}
             if not event.get("choices"):
@@ -151,9 +155,8 @@ class ServerLM:
             if not isinstance(piece, str):
                 raise TypeError
         except (AttributeError, IndexError, KeyError, TypeError):
-            raise ServerError(
-                f"the server {self._endpoint.url} does not speak OpenAI's protocol: {event!r:.200}"
-            ) from None
+            shown = self._endpoint.shown(repr(event))
+            raise self._endpoint.failure(f"does not speak OpenAI's protocol: {shown}") from None
         ended = choice.get("finish_reason")
         finish: Finish | None = "length" if ended == "length" else "end" if ended else None
         return piece, finish, counts
@@ -188,6 +191,14 @@ class ServerLM:
         return body
 
 
+def _whole_characters(text: str) -> tuple[str, str]:
+    """The text, and apart from it the first half of a character at its end: there are servers that
+    cut in the middle of one, as JavaScript's strings do."""
+    held = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+    whole = text.removesuffix(held).encode("utf-16-le", "surrogatepass")
+    return whole.decode("utf-16-le", "replace"), held
+
+
 def _prompt_of(body: Mapping[str, Any]) -> Prompt:
     prompt: Prompt = body["prompt"] if "prompt" in body else body["messages"]
     return prompt
@@ -200,9 +211,7 @@ def _served(endpoint: Endpoint, *, needed: bool) -> dict[str, dict[str, Any]]:
         return {entry["id"]: dict(entry) for entry in told["data"]}
     except (KeyError, TypeError, ValueError):
         if needed:
-            raise ServerError(
-                f"the server {endpoint.url} does not list its models: name one (--llm-model)"
-            ) from None
+            raise endpoint.failure("does not list its models: name one (--llm-model)") from None
     except ServerError:
         if needed:
             raise

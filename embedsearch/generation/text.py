@@ -24,6 +24,8 @@ class TextStream:
     ) -> None:
         """`ends` are tokens that end the text and are no part of it."""
         self.ids: list[int] = []
+        """All that came but the end."""
+        self._known: list[int] = []
         self.text = ""
         self.stopped = False
         self.ended_by: int | None = None
@@ -44,6 +46,7 @@ class TextStream:
             self.ended_by = token
             return ""
         self.ids.append(token)
+        self._known += known_ids(self._tokenizer, [token])
         return self._take(self._decoded(final=False))
 
     def finish(self) -> str:
@@ -55,12 +58,12 @@ class TextStream:
         return piece
 
     def _decoded(self, *, final: bool) -> str:
-        known = self._tokenizer.decode(self.ids[self._before : self._read])
-        text = self._tokenizer.decode(self.ids[self._before :])
-        young = len(self.ids) - self._read < _LONGEST_HALF
+        known = self._tokenizer.decode(self._known[self._before : self._read])
+        text = self._tokenizer.decode(self._known[self._before :])
+        young = len(self._known) - self._read < _LONGEST_HALF
         if len(text) <= len(known) or (text.endswith(_HALF) and young and not final):
             return ""
-        self._before, self._read = self._read, len(self.ids)
+        self._before, self._read = self._read, len(self._known)
         return text[len(known) :]
 
     def _take(self, piece: str) -> str:
@@ -76,6 +79,12 @@ class TextStream:
             out, self._held = held[: len(held) - keep], held[len(held) - keep :]
         self.text += out
         return out
+
+
+def known_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
+    """Those that stand for something: many models have rows beyond their tokenizer's vocabulary,
+    to a round number, which can be drawn and are no text."""
+    return [token for token in ids if tokenizer.id_to_token(token) is not None]
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from embedsearch.generation.config import GenerationConfig
 from embedsearch.generation.interface import Generation
 from embedsearch.generation.sampling import reshape
+from embedsearch.generation.text import known_ids
 from embedsearch.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class BeamWatch:
             totals[row] = self._totals[parent] + score
             beams.append(
                 Beam(
-                    text=self._tokenizer.decode(row),
+                    text=self._tokenizer.decode(known_ids(self._tokenizer, row)),
                     token=shown(self._tokenizer, token),
                     parent=self._rows.index(parent),
                     log_probability=totals[row],
@@ -149,9 +150,12 @@ class BeamWatch:
 
 
 def shown(tokenizer: Tokenizer, token: int) -> str:
-    """A token as text, half a character as the tokenizer writes it."""
+    """A token as text, half a character as the tokenizer writes it, its number if it is none."""
+    written = tokenizer.id_to_token(token)
+    if written is None:
+        return f"<{token}>"
     text = tokenizer.decode([token], skip_special_tokens=False)
-    return (tokenizer.id_to_token(token) or "") if "\ufffd" in text or not text else text
+    return written if "\ufffd" in text or not text else text
 
 
 def trace_json(trace: Trace) -> dict[str, Any]:

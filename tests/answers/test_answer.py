@@ -146,3 +146,46 @@ def test_settings_that_cannot_be(wrong):
 def test_an_empty_question(collection):
     with pytest.raises(InputError, match="empty"):
         collection.ask("  ")
+
+
+def test_what_looks_like_a_marker_in_a_quote_is_text(tmp_path):
+    page = "Use argv[1] to get the name.[2] It is [1] word."
+    with Collection.open(tmp_path / "c.es", model=FakeEncoder()) as collection:
+        collection.upsert([Document(id="a", text=page)])
+        answer = collection.ask("How do I get the name?", config=ONE)
+    assert answer.plain_text in page
+    assert answer.plain_text.startswith("Use argv[1] to get the name.")
+    assert answer.text == f"{answer.plain_text} [1]"
+
+
+class Opposed(FakeEncoder):
+    """Every question is the contrary of every document."""
+
+    def encode_query(self, texts):
+        return -self.encode_document(texts)
+
+    def encode_document(self, texts):
+        return super().encode_query(["stone"] * len(texts))
+
+
+def test_with_no_least_support_there_is_always_an_answer(tmp_path):
+    with Collection.open(tmp_path / "c.es", model=Opposed()) as collection:
+        collection.upsert([Document(id="a", text="Bread is baked in an oven.")])
+        for mode in ("hybrid", "semantic"):
+            config = AnswerConfig(least_support=0, mode=mode)
+            assert not collection.ask("xyzzy?", config=config).abstained
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("备份什么时候进行？", "备份每天晚上两点进行。"),
+        ("恢复需要多长时间？", "恢复需要一个小时。"),
+    ],
+)
+def test_scripts_without_blanks(tmp_path, question, sentence):
+    page = "备份每天晚上两点进行。恢复需要一个小时。系统由三台服务器组成。"
+    with Collection.open(tmp_path / "c.es", model=Opposed()) as collection:
+        collection.upsert([Document(id="a", text=page)])
+        answer = collection.ask(question, config=AnswerConfig(sentences=1, least_support=0))
+    assert quoted(answer) == [("a", sentence)]

@@ -87,6 +87,93 @@ def test_what_is_wrong_is_told(collection, says, text, problems):
     assert [(problem.kind, problem.text) for problem in answer.problems] == problems
 
 
+PRICES = (
+    "It costs 15 euros a month, or 1,000 for ever. Use argv[1] for the name. Since 2015 it is free "
+    "for two people. Write <source src=x>. „Hallo“, he said."
+)
+
+
+@pytest.mark.parametrize(
+    ("says", "problems"),
+    [
+        ("It costs 15 euros a month [1].", []),
+        ("It costs 5 euros a month [1].", ["support"]),  # 5 stands in 15, and is not 15
+        ("It is free since 201 [1].", ["support"]),
+        ("It costs 1000 for ever [1].", []),
+        ("It costs 15,1000 euros [1].", []),
+        ("It costs 01000 for ever [1].", []),
+        ("It is free for 2 people [1].", []),
+        ("It is free for 3 people [1].", ["support"]),
+        ("1. It costs 15 euros [1].\n2. It is free since 2015 [1].\n\n3) Use argv [1]", []),
+        ("It says „Hallo“ [1].", []),
+        ("He said „Tschüss“ [1].", ["quote"]),
+        ("He said »Hallo« and »Tschüss« [1].", ["quote"]),
+        ('It costs 15", or 1000" [1].', []),
+        ('It costs "–" 15 euros [1].', []),
+        ('It says "Write &lt;source src=x>" [1].', []),
+    ],
+)
+def test_numbers_and_quotes(tmp_path, says, problems):
+    with Collection.open(tmp_path / "c.es", model=FakeEncoder()) as collection:
+        collection.upsert([Document(id="prices", text=PRICES)])
+        answer = collection.ask("What of it?", generator=ScriptedLM(says))
+    assert [problem.kind for problem in answer.problems] == problems
+
+
+def test_numbers_of_the_question_are_known(collection):
+    question = "Who opened the bridge 130 years ago?"
+    model = ScriptedLM("Ada Byron opened the bridge 130 years ago [1].")
+    assert collection.ask(question, generator=model, where={"id": "bridge"}).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("says", "text", "plain"),
+    [
+        ("Use `a[1]` or `x[0]` [1].", "Use `a[1]` or `x[0]` [1].", "Use `a[1]` or `x[0]`."),
+        ("Use argv[0] here[1].", "Use argv[0] here [1].", "Use argv[0] here."),
+        ("Do it [1]:\n```\nx[1] = y[7]\n```", "Do it [1]:\n```\nx[1] = y[7]\n```",
+         "Do it:\n```\nx[1] = y[7]\n```"),
+        ("[1] It is long.", "[1] It is long.", "It is long."),
+    ],
+)  # fmt: skip
+def test_an_index_in_a_program_is_no_marker(collection, says, text, plain):
+    answer = ask(collection, says, where={"id": "bridge"})
+    assert (answer.text, answer.plain_text) == (text, plain)
+    assert not [problem for problem in answer.problems if problem.kind == "marker"]
+
+
+@pytest.mark.parametrize(
+    ("page", "says"),
+    [
+        ("备份每天晚上两点进行。恢复需要一个小时。", "备份在晚上两点进行[1]。"),
+        ("バックアップは毎晩二時に行われます。", "バックアップは毎晩二時です[1]。"),
+    ],
+)
+def test_scripts_without_blanks(tmp_path, page, says):
+    with Collection.open(tmp_path / "c.es", model=FakeEncoder()) as collection:
+        collection.upsert([Document(id="page", text=page)])
+        answer = collection.ask("备份什么时候进行？", generator=ScriptedLM(says))
+        wrong = collection.ask("备份什么时候进行？", generator=ScriptedLM("鲸鱼唱美丽的歌[1]。"))
+    assert answer.problems == ()
+    assert answer.citations[0].text == page.split("。")[0] + "。"
+    assert [problem.kind for problem in wrong.problems] == ["support"]
+
+
+@pytest.mark.parametrize("opening", ["<think>", "\n<think>\n", ""])
+def test_what_a_model_thinks_aloud_is_no_answer(collection, opening):
+    thoughts = f'{opening}Hm, [2] says "nonsense".\n</think>\n\n'
+    answer = ask(collection, thoughts + "Ada Byron opened it [1].")
+    assert (answer.text, answer.problems) == ("Ada Byron opened it [1].", ())
+    assert ask(collection, thoughts + NO_ANSWER).abstained
+    unfinished = ask(
+        collection, "<think> Hm, hm, hm", generation=GenerationConfig(max_new_tokens=2)
+    )
+    assert unfinished.abstained
+    assert [problem.kind for problem in unfinished.problems] == ["length"]
+    said = "The tag </think> ends it [1]."
+    assert ask(collection, said).text == said
+
+
 def test_a_quote_is_cited_where_it_stands(collection):
     answer = ask(collection, 'The text says "crosses the river" [1].', where={"id": "bridge"})
     [citation] = answer.citations
@@ -110,7 +197,18 @@ def test_many_markers(collection):
         assert PAGES[citation.document_id][citation.start : citation.end] == citation.text
 
 
-@pytest.mark.parametrize("says", [NO_ANSWER, f" {NO_ANSWER.upper()} [1]", "", " \n"])
+@pytest.mark.parametrize(
+    "says",
+    [
+        NO_ANSWER,
+        f" {NO_ANSWER.upper()} [1]",
+        "",
+        " \n",
+        f'"{NO_ANSWER}"',
+        f"**{NO_ANSWER}**",
+        "[1]",
+    ],
+)
 def test_it_says_when_there_is_no_answer(collection, says):
     answer = ask(collection, says)
     assert (answer.text, answer.abstained, answer.citations) == (NO_ANSWER, True, ())

@@ -8,6 +8,7 @@ import pytest
 
 from embedsearch.cli.terminal import plain
 from tests.cli.test_commands import assert_error
+from tests.generation.rude_server import serving
 from tests.generation.tiny import make_tiny_lm
 
 KEYS = {"answer", "citations", "hits", "generator", "abstained"}
@@ -132,3 +133,20 @@ def test_evaluate_answers_of_a_language_model(cli, tmp_path, tiny, llm):
     assert outcome.code == 0
     assert outcome.json["generator"] == str(llm)
     assert_error(cli(*asked), "--max-new-tokens")
+
+
+def test_a_server_that_breaks_off(cli, home):
+    """What came is there once, and said to be incomplete."""
+
+    def half(exchange):
+        if exchange.path.endswith("models"):
+            exchange.send(200, {"data": [{"id": "m"}]})
+            return
+        exchange.begin_events()
+        exchange.pieces("The reset link", " is sent by email")
+
+    with serving(half) as server:
+        outcome = cli("ask", QUESTION, "--llm", server.url)
+    assert outcome.code == 2
+    assert outcome.out == "The reset link is sent by email\n"
+    assert "the answer is not whole" in outcome.err

@@ -57,6 +57,9 @@ def test_what_cannot_be(cli, tmp_path, pairs):
     assert_error(cli("train", "lm", pairs, "--out", "new", "--base", "./no"), "no")
     wrong = ("--recall-steps", 1, "--method", "lora")
     assert_error(cli("train", "lm", pairs, "--out", "new", *wrong), "recall_steps")
-    wrong = ("--base", ".", "--tokenizer", "x")
-    assert_error(cli("train", "lm", pairs, "--out", "new", *wrong), "--tokenizer")
+    for wrong in (
+        ("--tokenizer", "x"), ("--chat-template", "x"), ("--vocab-size", 300), ("--layers", 2),
+        ("--recall-steps", 3), ("--head-dim", 8),
+    ):  # fmt: skip
+        assert_error(cli("train", "lm", pairs, "--out", "new", "--base", ".", *wrong), wrong[0])
     assert_error(cli("train", "lm", pairs, "--out", "new", "--chat-template", "no.jinja"), "no.")

@@ -45,6 +45,7 @@ from embedsearch.generation.sampling import choose, reshape
         {"stop": ("",)},
         {"stop": "word"},
         {"seed": -1},
+        {"seed": 1 << 63},
     ],
 )
 def test_settings_that_cannot_be(wrong):
@@ -83,3 +84,19 @@ def test_what_is_drawn_has_that_distribution():
     drawn = torch.tensor([choose(logits, generator) for _ in range(4000)])
     parts = torch.bincount(drawn, minlength=3) / len(drawn)
     torch.testing.assert_close(parts, logits.exp(), atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-40, 1e-5])
+def test_next_to_no_temperature_takes_the_likeliest(temperature):
+    logits = torch.tensor([0.0, 2.0, 1.0, -80.0, 0.0])
+    found = reshape(logits, [], GenerationConfig(temperature=temperature))
+    assert found.softmax(-1).tolist() == [0, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("penalty", [1e-300, 1e300])
+@pytest.mark.parametrize("temperature", [1e-300, 1, 1e300])
+def test_extremes_are_no_accidents(temperature, penalty):
+    logits = torch.tensor([0.0, 2.0, 1.0, -80.0, 0.0])
+    config = GenerationConfig(temperature=temperature, repetition_penalty=penalty)
+    chances = reshape(logits, [1, 3], config).softmax(-1)
+    assert float(chances.sum()) == pytest.approx(1)

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from embedsearch.errors import InputError, ModelError, NotFoundError
+from embedsearch.errors import DeviceError, InputError, ModelError, NotFoundError
 from embedsearch.generation import CausalLM, GenerationConfig
 from tests.encoder.tiny import edit_json, make_tiny_model
 from tests.generation.tiny import CHAT, CONTEXT, END, make_tiny_lm
@@ -162,15 +162,37 @@ def test_nothing_to_do(lm):
     for wrong in ([""], [[]]):
         with pytest.raises(InputError, match="empty"):
             lm.generate(wrong)
-    with pytest.raises(InputError, match="list"):
-        lm.generate("the cat")
+    for prompts in ("the cat", {"role": "user", "content": "the cat"}):
+        with pytest.raises(InputError, match="list"):
+            lm.generate(prompts)
     with pytest.raises(InputError, match="num_beams"):
         lm.stream("the cat", GenerationConfig(num_beams=2))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [None, 3, b"the", {"role": "user", "content": "the"}, ["the"], [{"role": "user"}],
+     [{"role": "user", "content": None}], [{"role": 1, "content": "the"}]],
+)  # fmt: skip
+def test_prompts_that_are_none(lm, prompt):
+    with pytest.raises(InputError, match="a prompt is a text or a list of messages"):
+        lm.generate([prompt])
+    with pytest.raises(InputError, match="a prompt is a text or a list of messages"):
+        lm.stream(prompt)
+
+
+def test_prompts_with_half_a_character(lm):
+    for prompt in ("the \ud800", [{"role": "user", "content": "the \ud800"}]):
+        with pytest.raises(InputError, match="lone surrogate at character 4"):
+            lm.generate([prompt])
 
 
 def test_folders_that_hold_no_language_model(tmp_path, folder):
     with pytest.raises(NotFoundError, match="nowhere"):
         CausalLM.load(tmp_path / "nowhere")
+    for name in ("~nobody-of-this-name/x", "x" * 5000, ""):
+        with pytest.raises(NotFoundError, match="no folder of a language model"):
+            CausalLM.load(name)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"config\.json"):
         CausalLM.load(tmp_path / "empty")
@@ -206,6 +228,70 @@ def test_missing_weights(tmp_path, folder):
         CausalLM.load(copy, device="cpu")
 
 
+def test_rows_beyond_the_vocabulary(tmp_path, folder):
+    """Many models have more rows than tokens, to a round number; what they stand for is nothing."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    copy = damaged(folder, tmp_path, "wide")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.resize_token_embeddings(2000, mean_resizing=False)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model.lm_head.weight.normal_(0, 0.3)
+    model.save_pretrained(copy)
+    lm = CausalLM.load(copy, device="cpu", dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    for config in (SHORT, GenerationConfig(max_new_tokens=16, num_beams=2)):
+        trace = lm.trace("the cat", config)
+        [found] = trace.generations
+        assert any(token >= lm.tokenizer.vocab_size for token in found.token_ids)
+        assert found.text == tokenizer.decode(found.token_ids, skip_special_tokens=True)
+        assert lm.generate(["the cat"], config) == [found]
+    assert any(step.chosen.text.startswith("<") for step in lm.trace("the cat", SHORT).steps)
+
+
+def test_weights_that_are_no_numbers(tmp_path, folder):
+    from safetensors.torch import load_file, save_file
+
+    copy = damaged(folder, tmp_path, "nan")
+    weights = load_file(copy / "model.safetensors")
+    weights["model.norm.weight"][:] = float("nan")
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    lm = CausalLM.load(copy, device="cpu", dtype="float32")
+    for config in (SHORT, GenerationConfig(temperature=1, max_new_tokens=2)):
+        with pytest.raises(ModelError, match="gives no numbers"):
+            lm.generate(["the cat"], config)
+
+
+def test_a_device_that_is_too_small(lm, monkeypatch):
+    import torch
+
+    def fail(**_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(lm._model, "forward", fail)
+    for config in (SHORT, GenerationConfig(max_new_tokens=2, num_beams=2)):
+        with pytest.raises(DeviceError, match="not enough memory"):
+            lm.generate(["the cat"], config)
+
+
+@pytest.mark.parametrize("kind", ["Mamba", "RecurrentGemma"])
+def test_models_that_are_no_transformers(tmp_path, folder, kind):
+    import transformers
+
+    copy = damaged(folder, tmp_path, kind)
+    (copy / "model.safetensors").unlink()
+    sizes = {"vocab_size": 264, "hidden_size": 32, "num_hidden_layers": 3, "eos_token_id": 263}
+    more = {"num_attention_heads": 4, "intermediate_size": 96, "lru_width": 32}
+    config = getattr(transformers, f"{kind}Config")(
+        **sizes, **(more if kind == "RecurrentGemma" else {"state_size": 4})
+    )
+    getattr(transformers, f"{kind}ForCausalLM")(config).save_pretrained(copy)
+    with pytest.raises(ModelError, match="keeps no keys and values"):
+        CausalLM.load(copy, device="cpu").generate(["the cat"], SHORT)
+
+
 def test_tokenizer_and_model_that_disagree(tmp_path, folder):
     copy = damaged(folder, tmp_path, "tokens")
     tokenizer = json.loads((copy / "tokenizer.json").read_text(encoding="utf-8"))
@@ -214,3 +300,27 @@ def test_tokenizer_and_model_that_disagree(tmp_path, folder):
     (copy / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     with pytest.raises(ModelError, match="disagree"):
         CausalLM.load(copy, device="cpu")
+
+
+def test_a_download_that_was_interrupted_is_not_a_model(tmp_path, folder, monkeypatch):
+    """It is fetched again, which goes on from there."""
+    from embedsearch.generation.folder import at_hand
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    home = tmp_path / "models--some--model"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("abc")
+    copy = shutil.copytree(folder, home / "snapshots" / "abc")
+    assert at_hand("some/model")
+    for name in ("tokenizer.json", "config.json", "model.safetensors"):
+        (copy / name).rename(tmp_path / "apart")
+        assert not at_hand("some/model")
+        (tmp_path / "apart").rename(copy / name)
+    first, second = (copy / f"model-0000{n}-of-00002.safetensors" for n in (1, 2))
+    (copy / "model.safetensors").rename(first)
+    assert not at_hand("some/model")
+    weights = {"a": first.name, "b": second.name}
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
+    assert not at_hand("some/model")
+    shutil.copy(first, second)
+    assert at_hand("some/model")

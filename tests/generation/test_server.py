@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import time
@@ -270,6 +271,68 @@ def test_the_key_is_sent_and_never_told(monkeypatch, caplog):
     assert KEY not in str(caught.value)
 
 
+def test_no_part_of_the_key_is_told(monkeypatch):
+    """Wherever a server repeats it: in a stream, in an event of another protocol, before a cut."""
+    monkeypatch.setenv("EMBEDSEARCH_LLM_KEY", KEY)
+
+    def event(value):
+        return lambda exchange: (exchange.begin_events(), exchange.event(value))
+
+    filling = "x" * (200 - len(KEY) // 2)
+    for answer in (
+        event({"error": {"message": f"wrong: {KEY}"}}),
+        event({"error": filling + KEY}),
+        event({"choices": [{"delta": {"content": [KEY]}}]}),
+        lambda e: e.send(400, {"error": {"message": filling + KEY}}),
+        lambda e: e.send(200, filling.encode() + KEY.encode()),
+    ):
+        with serving(answer) as server, pytest.raises(ServerError) as caught:
+            connect(server).generate([MESSAGES])
+        assert KEY[:6] not in str(caught.value)
+
+
+def test_events_with_an_error_that_is_none():
+    def answer(exchange):
+        exchange.begin_events()
+        for text, finish in (("Be", None), ("cause", "stop")):
+            choice = {"delta": {"content": text}, "finish_reason": finish}
+            exchange.event({"choices": [choice], "error": None})
+
+    with serving(answer) as server:
+        assert connect(server).generate([MESSAGES])[0].text == "Because"
+
+
+def test_the_name_of_the_format_has_no_case():
+    def answer(exchange):
+        choice = {"delta": {"content": "Because"}, "finish_reason": "stop"}
+        data = f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
+        exchange.send(200, data, kind="Text/Event-Stream")
+
+    with serving(answer) as server:
+        assert connect(server).generate([MESSAGES])[0].text == "Because"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        (["a\ud83c", "\udf89b"], ["a", "🎉b"]),
+        (["\ud83c\udf89"], ["🎉"]),
+        (["a\ud83c"], ["a", "\ufffd"]),
+        (["\udf89\ud83c", "\ud83c", "\udf89"], ["\ufffd", "\ufffd", "🎉"]),
+    ],
+)
+def test_characters_that_are_cut_in_two(pieces, whole):
+    def answer(exchange):
+        exchange.begin_events()
+        exchange.pieces(*pieces)
+        exchange.done()
+
+    with serving(answer) as server:
+        stream = connect(server).stream(MESSAGES)
+        assert list(stream) == whole
+        assert stream.generation.text == "".join(whole)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -295,6 +358,9 @@ def test_prompts_that_cannot_be():
             model.stream(MESSAGES, GenerationConfig(max_new_tokens=40))
         with pytest.raises(InputError, match="list"):
             model.generate("text")
+        for wrong in ("a \ud800", [{"role": "user", "content": None}], None):
+            with pytest.raises(InputError, match="a prompt"):
+                model.generate([wrong])
         assert server.asked == []
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import resource
+import signal
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedsearch.errors import InputError, ModelError, NotFoundError
+from embedsearch.errors import InputError, ModelError, NotFoundError, StorageError
 from embedsearch.generation import CausalLM, GenerationConfig
 from embedsearch.generation.prompts import PromptEncoder
 from embedsearch.generation.training import (
@@ -81,26 +83,23 @@ def test_it_learns_and_is_loaded(folder, tmp_path):
     assert len(AutoTokenizer.from_pretrained(tmp_path / "out")) > 256
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
-def test_the_loss_is_that_of_the_responses(folder, weight):
-    """A group gives what transformers gives for each example, prompts masked; or weighed."""
+def test_the_loss_is_that_of_the_responses(folder):
+    """A group gives what transformers gives for each example, prompts masked."""
     model = start_from(folder).model
     examples = [
         Example(ids=tuple(range(10, 10 + length)), answer=answer)
         for length, answer in ((6, 4), (9, 1), (5, 3))
     ]
-    expected = whole = 0.0
+    expected = 0.0
     for example in examples:
         labels = [-100] * example.answer + list(example.ids[example.answer :])
         ids = torch.tensor([example.ids])
         with torch.no_grad():
             out = model(input_ids=ids, labels=torch.tensor([labels]))
-            whole += float(model(input_ids=ids, labels=ids).loss) * (len(example.ids) - 1)
         expected += float(out.loss) * example.learned
     with torch.no_grad():
-        loss, of_prompts = group_loss(model, examples, weight)
+        loss = group_loss(model, examples)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
-    assert float(of_prompts) == pytest.approx(weight * (whole - expected), rel=1e-5)
 
 
 @given(
@@ -182,9 +181,28 @@ def test_pairs_as_tokens(folder):
     )
     assert tokenizer.decode(example.ids, skip_special_tokens=False) == f"the cat in{END}"
     assert tokenizer.decode(example.ids[example.answer :]) == " in"
-    assert (skipped.path, skipped.reason) == ("f:2", "52 tokens, over 20")
-    with pytest.raises(InputError, match="longer than max_tokens 20"):
+    assert (skipped.path, skipped.reason) == ("f:2", "52 tokens, over max_tokens 20")
+    with pytest.raises(InputError, match=r"no pair to learn from; the first, : .*max_tokens 20"):
         encode_pairs([Pair(prompt="x" * 50, response="y")], prompts, end=None, max_tokens=20)
+    with pytest.raises(InputError, match="no pair to learn from"):
+        encode_pairs([], prompts, end=None, max_tokens=20)
+
+
+def test_pairs_that_cannot_be_tokens_are_passed_over(folder):
+    """A template may refuse messages, and a response may be nothing: the others are learned."""
+    template = "{% if messages[0].role == 'robot' %}{{ raise_exception('no robots') }}{% endif %}hi"
+    prompts = PromptEncoder(Tokenizer.load(folder).with_chat_template(template), templated=True)
+    pairs = [
+        Pair(prompt=[{"role": "robot", "content": "x"}], response="y", place="f:1"),
+        Pair(prompt=[{"role": "user", "content": "x"}], response="y", place="f:2"),
+        Pair(prompt="x", response="", place="f:3"),
+        Pair(prompt="", response="y", place="f:4"),
+        Pair(prompt=None, response="y", place="f:5"),
+    ]
+    [example], skipped = encode_pairs(pairs, prompts, end=None, max_tokens=20)
+    assert prompts.tokenizer.decode(example.ids) == "hiy"
+    assert [each.path for each in skipped] == ["f:1", "f:3", "f:4", "f:5"]
+    assert "no robots" in skipped[0].reason
 
 
 class Interrupts:
@@ -207,7 +225,9 @@ class Interrupts:
 
 @pytest.mark.parametrize("settings", [{}, {"method": "lora"}, {"recall_steps": 5}])
 def test_an_interrupted_training_goes_on(folder, tmp_path, settings):
+    """And gives what it would have given, whatever was drawn before in this process."""
     config = LMTrainingConfig(epochs=6, max_tokens=48, rows_per_step=1, warmup_steps=2, **settings)
+    base = forgetful(tmp_path / "base")
 
     def weights(name):
         from safetensors.torch import load_file
@@ -215,9 +235,9 @@ def test_an_interrupted_training_goes_on(folder, tmp_path, settings):
         return load_file(tmp_path / name / "model.safetensors")
 
     def train(name, progress=SILENT):
-        torch.manual_seed(0)
+        torch.rand(len(name))
         return train_lm(
-            PAIRS, config, start=start_from(folder), output=tmp_path / name, device="cpu",
+            PAIRS, config, start=start_from(base), output=tmp_path / name, device="cpu",
             progress=progress,
         )  # fmt: skip
 
@@ -237,25 +257,126 @@ def test_an_interrupted_training_goes_on(folder, tmp_path, settings):
     assert not (tmp_path / "parts" / "checkpoint").exists()
 
 
-@pytest.mark.parametrize("other", ["pairs", "weights"])
-def test_a_checkpoint_of_another_run_counts_as_none(folder, tmp_path, other):
-    """Of other pairs, or of a base that is the same but for its weights."""
-    config = LMTrainingConfig(epochs=2, max_tokens=64, rows_per_step=1)
-    base = folder if other == "pairs" else make_tiny_lm(tmp_path / "base", seed=1)
-    pairs = PAIRS[:2] if other == "pairs" else PAIRS
+def forgetful(folder):
+    """A tiny GPT-2, which has dropout."""
+    from transformers import GPT2Config, GPT2LMHeadModel
 
-    def train(name, pairs, base, progress=SILENT):
-        return train_lm(
-            pairs, config, start=start_from(base), output=tmp_path / name, device="cpu",
-            progress=progress,
-        )  # fmt: skip
+    make_tiny_lm(folder)
+    torch.manual_seed(0)
+    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "vocab_size": 264}
+    config = GPT2Config(**sizes, bos_token_id=None, eos_token_id=263, initializer_range=0.3)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
 
+
+SHORT = LMTrainingConfig(epochs=2, max_tokens=64, rows_per_step=1, warmup_steps=0)
+
+
+def train_short(base, output, *, pairs=PAIRS, config=SHORT, progress=SILENT):
+    start = start_from(base)
+    return train_lm(
+        pairs, config, start=start, output=output, device="cpu", progress=progress
+    ).losses
+
+
+def test_an_interruption_does_not_cut_an_update_in_two(folder, tmp_path, monkeypatch):
+    """Python raises it anywhere: before the weights are changed, or just after."""
+    whole = train_short(folder, tmp_path / "whole")
+    update = torch.optim.AdamW.step
+    for when in ("before", "after"):
+
+        def interrupted(optimizer, when=when):
+            if when == "before":
+                signal.raise_signal(signal.SIGINT)
+            update(optimizer)
+            if when == "after":
+                signal.raise_signal(signal.SIGINT)
+
+        for _ in range(2):
+            with monkeypatch.context() as patched:
+                patched.setattr(torch.optim.AdamW, "step", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    train_short(folder, tmp_path / when)
+        state = json.loads((tmp_path / when / "checkpoint/state.json").read_text(encoding="utf-8"))
+        assert state["step"] == 2
+        assert train_short(folder, tmp_path / when) == pytest.approx(whole)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("other", ["pairs", "weights", "settings", "damage"])
+def test_the_work_of_another_run_is_not_lost(folder, tmp_path, other):
+    """Of other pairs, other settings, or of a base that is the same but for its weights."""
+    out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        train("out", PAIRS, folder, Interrupts(2))
-    again, alone = train("out", pairs, base), train("alone", pairs, base)
-    assert again.losses == pytest.approx(alone.losses)
-    told = json.loads((tmp_path / "out/training.json").read_text(encoding="utf-8"))
-    assert told["losses"] == pytest.approx(alone.losses)
+        train_short(folder, out, progress=Interrupts(2))
+    changed = {
+        "pairs": {"pairs": PAIRS[:2]},
+        "settings": {"config": LMTrainingConfig(epochs=3, max_tokens=64, rows_per_step=1)},
+    }
+    base = make_tiny_lm(tmp_path / "base", seed=1) if other == "weights" else folder
+    [tensors] = (out / "checkpoint").glob("*.safetensors")
+    content = tensors.read_bytes()
+    if other == "damage":
+        tensors.write_bytes(content[:99])
+    with pytest.raises(InputError, match="delete it to start anew"):
+        train_short(base, out, **changed.get(other, {}))
+    tensors.write_bytes(content)
+    alone = train_short(folder, tmp_path / "alone")
+    assert train_short(folder, out) == pytest.approx(alone)
+
+
+def test_a_training_that_was_killed_while_it_wrote_its_model(folder, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        train_short(folder, out, progress=Interrupts(2))
+    (out / "checkpoint/unfinished").mkdir()
+    (out / "checkpoint/unfinished/model.safetensors").write_bytes(b"half")
+    (out / "config.json").write_text("{}")  # what was in its place already
+    assert train_short(folder, out) == pytest.approx(train_short(folder, tmp_path / "alone"))
+    assert {path.name for path in out.iterdir()} == {
+        path.name for path in (tmp_path / "alone").iterdir()
+    }
+    assert CausalLM.load(out, device="cpu").max_tokens == 64
+
+
+@pytest.mark.parametrize("every", [1, 100])
+def test_a_disk_that_is_full(folder, tmp_path, every):
+    """While a state or the model is written. What was saved is kept, and it goes on afterwards."""
+    config = LMTrainingConfig(
+        epochs=2, max_tokens=64, rows_per_step=1, warmup_steps=0, checkpoint_steps=every
+    )
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        train_short(folder, out, config=config, progress=Interrupts(1))
+    kept = {path.name for path in (out / "checkpoint").iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # the kernel refuses more bytes
+    try:
+        with pytest.raises(StorageError, match="cannot write to"):
+            train_short(folder, out, config=config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name for path in (out / "checkpoint").iterdir()} == kept
+    whole = train_short(folder, tmp_path / "alone", config=config)
+    assert train_short(folder, out, config=config) == pytest.approx(whole)
+
+
+def test_a_place_that_cannot_be_written_is_found_out_before_the_work(folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageError, match="cannot write to"):
+        train_short(folder, tmp_path / "file" / "out", progress=Interrupts(1))
+
+
+def test_a_model_without_a_limit(tmp_path):
+    from transformers import BloomConfig, BloomForCausalLM
+
+    base = make_tiny_lm(tmp_path / "base")
+    sizes = {"hidden_size": 32, "n_layer": 1, "n_head": 4, "vocab_size": 264}
+    BloomForCausalLM(BloomConfig(**sizes, bos_token_id=None, eos_token_id=263)).save_pretrained(
+        base
+    )
+    assert train_short(base, tmp_path / "out")
+    assert CausalLM.load(tmp_path / "out", device="cpu").max_tokens is None
 
 
 def test_lora_leaves_a_model_of_the_same_form(folder, tmp_path):
@@ -384,8 +505,11 @@ def test_what_cannot_be_trained(folder, tmp_path):
     start = start_from(folder)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is there already"):
-        train_lm(PAIRS, QUICK, start=start, output=tmp_path / "full")
+    (tmp_path / "other" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "other" / "checkpoint" / "notes.txt").write_text("mine")
+    for name in ("full", "other", "full/notes.txt"):
+        with pytest.raises(InputError, match="is there already"):
+            train_lm(PAIRS, QUICK, start=start, output=tmp_path / name)
     with pytest.raises(InputError, match="more than the model's 64"):
         train_lm(PAIRS, LMTrainingConfig(max_tokens=65), start=start, output=tmp_path / "new")
     wild = LMTrainingConfig(max_tokens=64, learning_rate=1e30, warmup_steps=0, epochs=9)
@@ -411,6 +535,7 @@ def test_what_cannot_be_trained(folder, tmp_path):
         {"recall_steps": -1},
         {"method": "lora", "recall_steps": 3},
         {"recall_steps": 3, "max_tokens": 40},
+        {"seed": 1 << 63},
     ],
 )
 def test_settings_that_cannot_be(wrong):
@@ -440,6 +565,8 @@ def test_pairs_are_cleaned(tmp_path):
         '{"prompt": "a", "response": "\\ud800"}',
         '{"prompt": [{"role": "user", "content": "hi "}], "response": "there"}',
         '{"prompt": [{"content": "hi"}], "response": "there"}',
+        '{"prompt": [], "response": "there"}',
+        '{"prompt": [{"role": "\\ud800", "content": "hi"}], "response": "there"}',
     )
     found = read_pairs([file])
     assert [(pair.prompt, pair.response) for pair in found.pairs] == [
@@ -455,6 +582,8 @@ def test_pairs_are_cleaned(tmp_path):
         ("7", "has an empty `prompt`"),
         ("8", "has a lone surrogate in `response`"),
         ("10", "has a message without `role` and `content`"),
+        ("11", "has an empty `prompt`"),
+        ("12", "has a lone surrogate in `role`"),
     ]
     packed = tmp_path / "pairs.jsonl.gz"
     packed.write_bytes(gzip.compress(file.read_bytes()))
@@ -471,3 +600,10 @@ def test_files_without_pairs(tmp_path):
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}" * 1000)[:20])
     with pytest.raises(InputError, match="cannot be read"):
         read_pairs([tmp_path / "cut.jsonl.gz"])
+    damaged = bytearray(gzip.compress(b"\n".join(b'{"prompt": "%d"}' % i for i in range(2000))))
+    for place in range(20, 60):
+        (tmp_path / "odd.jsonl.gz").write_bytes(
+            damaged[:place] + b"\xff" * 9 + damaged[place + 9 :]
+        )
+        with pytest.raises(InputError, match=r"cannot be read|no line with a prompt"):
+            read_pairs([tmp_path / "odd.jsonl.gz"])

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from embedsearch.device import training_device
 from embedsearch.errors import InputError, StorageError
+from embedsearch.generation.loading import context_of
 from embedsearch.generation.prompts import PromptEncoder
-from embedsearch.generation.training.checkpoint import Checkpoint
+from embedsearch.generation.training.checkpoint import UNFINISHED, Checkpoint, is_begun, written
 from embedsearch.generation.training.config import ArchitectureConfig, LMTrainingConfig
 from embedsearch.generation.training.pairs import Pair, PairSet, read_pairs
 from embedsearch.generation.training.rows import encode_pairs
 from embedsearch.generation.training.start import Start, save_model, start_anew, start_from
 from embedsearch.generation.training.trainer import Trainer, prepare, trained_parameters
+from embedsearch.tuning.modes import readable_as
 from embedsearch.types import SILENT, Progress, Skipped
 
 __all__ = [
@@ -63,15 +67,16 @@ def train_lm(
     """Trains a model to give the responses to the prompts, and writes it as a transformers folder.
 
     The model of `start` is changed. While the work goes on its state is kept in the folder: the
-    same call after an interruption goes on from there.
+    same call after an interruption, with a `start` made anew, goes on from there.
 
-    Raises InputError for pairs that do not fit or an `output` that holds something else, ModelError
-    when the loss is no number any more, DependencyError for lora without peft.
+    Raises InputError for pairs that do not fit, or an `output` that holds something else or the
+    unfinished training of other pairs, settings or another start; StorageError where it cannot be
+    written; ModelError when the loss is no number any more; DependencyError for lora without peft.
     """
     config, began, output = config or LMTrainingConfig(), time.perf_counter(), Path(output)
     _check_output(output)
-    limit = start.model.config.get_text_config().max_position_embeddings
-    if config.max_tokens > limit:
+    limit = context_of(start.model)
+    if limit is not None and config.max_tokens > limit:
         raise InputError(f"max_tokens {config.max_tokens} is more than the model's {limit}")
     prompts = PromptEncoder(start.tokenizer, templated=start.templated)
     examples, skipped = encode_pairs(pairs, prompts, end=start.end, max_tokens=config.max_tokens)
@@ -80,9 +85,11 @@ def train_lm(
     trained = sum(trained_parameters(model))
     trainer = Trainer(model=model, examples=examples, config=config, new_ids=start.new_ids)
     checkpoint = Checkpoint(folder=output / _CHECKPOINT, run=trainer.digest(origin))
+    with written(output):  # to be found out now, not after the work
+        checkpoint.folder.mkdir(parents=True, exist_ok=True)
     steps = trainer.run(checkpoint, progress)
     finished = model.merge_and_unload() if config.method == "lora" else model
-    save_model(start, finished.to("cpu"), output)
+    finished = finished.to("cpu")
     report = LMTrainingReport(
         output=str(output),
         examples=len(examples),
@@ -95,8 +102,7 @@ def train_lm(
         skipped=tuple(skipped),
         seconds=time.perf_counter() - began,
     )
-    _write_settings(output, config, report)
-    checkpoint.remove()
+    _write(start, finished, config, report, checkpoint)
     return report
 
 
@@ -106,16 +112,30 @@ _CHECKPOINT, _SETTINGS = "checkpoint", "training.json"
 def _check_output(output: Path) -> None:
     """A folder that is new, empty or begun."""
     try:
-        held = {path.name for path in output.iterdir()} if output.is_dir() else set()
+        free = not any(output.iterdir()) if output.is_dir() else not output.exists()
+        if not free and not is_begun(output / _CHECKPOINT):
+            raise InputError(f"{output} is there already: name a new folder")
     except OSError as error:
         raise StorageError(f"cannot read {output}: {error.strerror}") from None
-    if held - {_CHECKPOINT} or (output.exists() and not output.is_dir()):
-        raise InputError(f"{output} is there already: name a new folder")
 
 
-def _write_settings(output: Path, config: LMTrainingConfig, report: LMTrainingReport) -> None:
+def _write(
+    start: Start,
+    model: Any,
+    config: LMTrainingConfig,
+    report: LMTrainingReport,
+    checkpoint: Checkpoint,
+) -> None:
+    """The model and how it was made, beside the state of the training, then in its place: as long
+    as that is there the folder is begun, and no half of a model is taken for one."""
     told = {"config": asdict(config), "losses": report.losses, "examples": report.examples}
-    try:
-        (output / _SETTINGS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot write to {output}: {error.strerror}") from None
+    with written(checkpoint.folder):
+        unfinished = checkpoint.folder / UNFINISHED
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        save_model(start, model, unfinished)
+        (unfinished / _SETTINGS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        readable_as(unfinished / _SETTINGS, unfinished)
+        for file in unfinished.iterdir():
+            file.replace(Path(report.output) / file.name)
+    checkpoint.remove()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedsearch.errors import StorageError
+from embedsearch.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     import torch
 
-_STATE, _TENSORS = "state.json", "state-{}.safetensors"
+_STATE, _TENSORS, UNFINISHED = "state.json", "state-{}.safetensors", "unfinished"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of every weight."""
 
@@ -40,7 +42,8 @@ class Checkpoint:
         optimizer: torch.optim.Optimizer,
         progressed: Progressed,
     ) -> None:
-        """The state takes the place of the one before. StorageError where it cannot be written."""
+        """The state takes the place of the one before. StorageError where it cannot be written;
+        the one before is still there then."""
         from safetensors.torch import save_file
 
         tensors = {f"weight.{name}": weight.detach() for name, weight in weights.items()}
@@ -49,28 +52,27 @@ class Checkpoint:
                 tensors[f"{moment}.{name}"] = value
         file = self.folder / _TENSORS.format(progressed.step)
         told = {"run": self.run, "step": progressed.step, "losses": progressed.losses}
-        try:
+        with written(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            save_file({name: value.contiguous() for name, value in tensors.items()}, file)
-            unfinished = self.folder / f"{_STATE}.tmp"
+            unfinished = self.folder / UNFINISHED
+            save_file({name: value.contiguous() for name, value in tensors.items()}, unfinished)
+            unfinished.replace(file)
             unfinished.write_text(json.dumps(told), encoding="utf-8")
             unfinished.replace(self.folder / _STATE)
             for other in self.folder.glob(_TENSORS.format("*")):
                 if other != file:
                     other.unlink()
-        except OSError as error:
-            raise StorageError(
-                f"cannot write the checkpoint {self.folder}: {error.strerror or error}"
-            ) from None
 
     def restore(
         self, weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
     ) -> Progressed:
-        """Puts the saved state in place. One of another run, or a damaged one, counts as none."""
-        found = self._read()
-        if found is None:
+        """Puts the saved state in place, if there is one.
+
+        InputError where another run left one, or it is damaged: it may be the work of days.
+        """
+        if not (self.folder / _STATE).is_file():
             return Progressed()
-        told, tensors = found
+        told, tensors = self._read()
         import torch
 
         with torch.no_grad():
@@ -89,14 +91,48 @@ class Checkpoint:
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+    def _read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             told = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
-            if told["run"] != self.run:
-                return None
-            return told, load_file(self.folder / _TENSORS.format(told["step"]))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-            return None
+            run = told["run"]
+            tensors = load_file(self.folder / _TENSORS.format(told["step"]))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise InputError(
+                f"{self.folder} holds a damaged training state ({error}): delete it to start anew"
+            ) from None
+        if run != self.run:
+            raise InputError(
+                f"{self.folder} holds the unfinished training of other pairs, settings or another "
+                "base: name another output folder, or delete it to start anew"
+            )
+        return told, tensors
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a folder is one of `Checkpoint`, with a state or before the first."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return all(
+        name in (_STATE, UNFINISHED) or fnmatch(name, _TENSORS.format("*")) for name in names
+    )
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """StorageError where something cannot be written to a folder; what is unfinished in it goes
+    then, so that it takes no room."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:  # which is what a full disk makes of safetensors
+        unfinished = folder / UNFINISHED
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if unfinished.is_file():
+            unfinished.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise StorageError(f"cannot write to {folder}: {reason or error}") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from embedsearch.errors import InputError
-from embedsearch.generation.config import check_whole
+from embedsearch.generation.config import LARGEST_SEED, check_whole
 from embedsearch.generation.training.recall import LONGEST
 
 Method = Literal["full", "lora"]
@@ -19,9 +19,9 @@ class LMTrainingConfig:
 
     Examples are packed into rows of `max_tokens`, `rows_per_step` of which make a step of the
     optimizer (AdamW); no more than `max_tokens` go through the model at a time. The loss is that of
-    the responses; with `prompt_weight` the tokens of prompts count too, by this weight. The
-    learning rate rises over `warmup_steps`, then falls to 0. In the first `recall_steps` a new
-    model learns to look things up in rows of random tokens (recall.py); then come the pairs.
+    the responses. The learning rate rises over `warmup_steps`, then falls to 0. In the first
+    `recall_steps` a new model learns to look things up in rows of random tokens (recall.py); then
+    come the pairs.
     `lora` trains low-rank updates of every linear layer, of `lora_rank` and scaled by `lora_alpha`
     over the rank (Hu et al., "LoRA", 2021), which are merged into the weights at the end; `full`
     trains all weights, with `freeze_embeddings` all but the input embedding. With new tokens, their
@@ -33,7 +33,6 @@ class LMTrainingConfig:
     rows_per_step: int = 8
     learning_rate: float = 2e-4
     weight_decay: float = 0.01
-    prompt_weight: float = 0.0
     warmup_steps: int = 20
     recall_steps: int = 0
     method: Method = "full"
@@ -45,7 +44,8 @@ class LMTrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = dict.fromkeys(("warmup_steps", "recall_steps", "frozen_steps", "seed"), 0)
+        check_whole("seed", self.seed, 0, LARGEST_SEED)
+        least = dict.fromkeys(("warmup_steps", "recall_steps", "frozen_steps"), 0)
         least["max_tokens"] = LONGEST if self.recall_steps else 8
         for name in (
             "epochs",
@@ -57,12 +57,10 @@ class LMTrainingConfig:
             "lora_alpha",
             "frozen_steps",
             "checkpoint_steps",
-            "seed",
         ):
             check_whole(name, getattr(self, name), least.get(name, 1))
         _check_number("learning_rate", self.learning_rate, above=True)
         _check_number("weight_decay", self.weight_decay, above=False)
-        _check_number("prompt_weight", self.prompt_weight, above=False)
         if self.method not in get_args(Method):
             raise InputError(f"method must be full or lora, not {self.method!r}")
         if self.method == "lora" and (self.freeze_embeddings or self.frozen_steps):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def _lines(path: Path) -> Iterator[bytes]:
                 if len(line) > MAX_LINE:
                     raise InputError(f"{path} has a line of more than {MAX_LINE >> 20} MB")
                 yield line
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
 
 
@@ -92,6 +93,8 @@ def _pair(line: bytes, place: str) -> Pair:
     response = _clean(value.get("response"), "response")
     prompt = value.get("prompt")
     if isinstance(prompt, list):
+        if not prompt:
+            raise InputError("has an empty `prompt`")
         return Pair(prompt=[_message(each) for each in prompt], response=response, place=place)
     return Pair(prompt=_clean(prompt, "prompt"), response=response, place=place)
 
@@ -99,7 +102,7 @@ def _pair(line: bytes, place: str) -> Pair:
 def _message(value: Any) -> Mapping[str, str]:
     if not isinstance(value, dict) or not isinstance(value.get("role"), str):
         raise InputError("has a message without `role` and `content`")
-    return {"role": value["role"], "content": _clean(value.get("content"), "content")}
+    return {name: _clean(value.get(name), name) for name in ("role", "content")}
 
 
 def _clean(text: Any, name: str) -> str:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embedsearch.errors import InputError
+from embedsearch.errors import InputError, ModelError
 from embedsearch.generation.prompts import PromptEncoder
 from embedsearch.generation.training.pairs import Pair
 from embedsearch.types import Skipped
@@ -33,23 +33,26 @@ def encode_pairs(
 ) -> tuple[list[Example], list[Skipped]]:
     """The examples, and the pairs that are longer than `max_tokens`: nothing is cut off.
 
-    `end` is the token that ends a response. InputError when nothing is left.
+    `end` is the token that ends a response. A pair that cannot be put into tokens is skipped too.
+    InputError when nothing is left.
     """
     responses = prompts.tokenizer.encode_ids([p.response for p in pairs], special_tokens=False)
     examples: list[Example] = []
     skipped: list[Skipped] = []
-    for pair, prompt, response in zip(
-        pairs, prompts.encode([pair.prompt for pair in pairs]), responses, strict=True
-    ):
-        ids = (*prompt, *response, *(() if end is None else (end,)))
-        if len(ids) > max_tokens:
-            skipped.append(Skipped(path=pair.place, reason=f"{len(ids)} tokens, over {max_tokens}"))
-        else:
+    for pair, response in zip(pairs, responses, strict=True):
+        try:
+            [prompt] = prompts.encode([pair.prompt])
+            ids = (*prompt, *response, *(() if end is None else (end,)))
+            if len(ids) > max_tokens:
+                raise InputError(f"{len(ids)} tokens, over max_tokens {max_tokens}")
+            if len(ids) == len(prompt):
+                raise InputError("nothing to learn: the response has no token")
             examples.append(Example(ids=ids, answer=len(prompt)))
+        except (InputError, ModelError) as error:  # or a template that refuses the messages
+            skipped.append(Skipped(path=pair.place, reason=str(error)))
     if not examples:
-        raise InputError(
-            f"every pair is longer than max_tokens {max_tokens}: the first is {skipped[0].reason}"
-        )
+        why = f"; the first, {skipped[0].path}: {skipped[0].reason}" if skipped else ""
+        raise InputError(f"there is no pair to learn from{why}")
     return examples, skipped
 
 

@@ -10,13 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from embedsearch.errors import InputError, ModelError
+from embedsearch.errors import InputError
 from embedsearch.generation.folder import check_causal, end_tokens, find_model, has_chat_template
 from embedsearch.generation.loading import load_weights, quiet
 from embedsearch.generation.training.config import ArchitectureConfig
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.tuning.embeddings import check_vocabulary, resize_embeddings
-from embedsearch.tuning.modes import readable_as
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message.role }}:\n{{ message.content }}\n\n{% endfor %}"
@@ -157,12 +156,8 @@ def save_model(start: Start, model: Any, folder: Path) -> None:
     settings.eos_token_id = start.end
     settings.dtype = "float32"
     model.generation_config = transformers.GenerationConfig(eos_token_id=start.end)
-    try:
-        with quiet():
-            model.save_pretrained(folder)
-        readable_as(folder / "config.json", folder)
-    except OSError as error:
-        raise ModelError(f"cannot write to {folder}: {error.strerror or error}") from None
+    with quiet():
+        model.save_pretrained(folder)
     start.tokenizer.save(folder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from embedsearch.device import has_cpu_bf16
 from embedsearch.errors import DependencyError, ModelError
 from embedsearch.generation.training.checkpoint import Checkpoint, Progressed
 from embedsearch.generation.training.config import LMTrainingConfig
+from embedsearch.generation.training.interruption import uninterrupted
 from embedsearch.generation.training.recall import recall_rows
 from embedsearch.generation.training.rows import Example, Row, pack_rows, side_by_side
 from embedsearch.tuning.schedule import ScheduleConfig, Unfreezing
@@ -32,6 +34,8 @@ def prepare(model: Any, config: LMTrainingConfig) -> Any:
         if config.freeze_embeddings:
             model.get_input_embeddings().weight.requires_grad_(False)
         return model
+    import torch
+
     try:
         import peft
     except ImportError:
@@ -44,15 +48,15 @@ def prepare(model: Any, config: LMTrainingConfig) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
+    torch.manual_seed(config.seed)  # what the updates begin with is drawn
     with warnings.catch_warnings():  # peft asks transformers by a name that is out of use
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "fan_in_fan_out")  # GPT-2's layers, which it sees itself
         return peft.get_peft_model(model, settings)
 
 
-def group_loss(
-    model: Any, group: Sequence[Example], prompt_weight: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The summed cross-entropy of the responses of some examples, and of their prompts, weighed.
+def group_loss(model: Any, group: Sequence[Example]) -> torch.Tensor:
+    """The summed cross-entropy of the responses of some examples.
 
     The examples stand below one another, filled up on the right: a causal model sees nothing of
     what comes after.
@@ -60,20 +64,18 @@ def group_loss(
     import torch
 
     length = max(len(example.ids) for example in group)
-    first = min(1 if prompt_weight else example.answer for example in group)
+    first = min(example.answer for example in group)
     ids = torch.zeros(len(group), length, dtype=torch.long)
-    prompts, responses = torch.zeros(2, len(group), length, dtype=torch.bool)
+    responses = torch.zeros(len(group), length, dtype=torch.bool)
     for number, example in enumerate(group):
         ids[number, : len(example.ids)] = torch.tensor(example.ids)
-        prompts[number, 1 : example.answer] = True
         responses[number, example.answer : len(example.ids)] = True
     ids = ids.to(model.device)
     logits = model(input_ids=ids[:, :-1], logits_to_keep=length - first, use_cache=False).logits
     losses = torch.nn.functional.cross_entropy(
         logits.float().flatten(0, 1), ids[:, first:].flatten(), reduction="none"
     ).view(len(group), -1)
-    prompts, responses = prompts[:, first:].to(ids.device), responses[:, first:].to(ids.device)
-    return losses[responses].sum(), prompt_weight * losses[prompts].sum()
+    return losses[responses[:, first:].to(ids.device)].sum()
 
 
 @dataclass(kw_only=True)
@@ -84,6 +86,8 @@ class Trainer:
     examples: Sequence[Example]
     config: LMTrainingConfig
     new_ids: Sequence[int] = ()
+    _done: int = 0
+    """Steps."""
     _losses: list[tuple[float, int]] = field(default_factory=list)
     """Of each part of the run: recall, if any, and the epochs."""
 
@@ -126,28 +130,33 @@ class Trainer:
         self._losses = list(done.losses)
         progress.start("Training", len(steps), "steps")
         progress.advance(done.step)
-        step = done.step
+        self._done = done.step
         self.model.train()
         try:
             for part, rows in steps[done.step :]:
-                factor = unfreezing.before_step(step)
+                factor = unfreezing.before_step(self._done)
+                torch.manual_seed(self._seed(self._done))
                 self._step(rows, part, optimizer, config.learning_rate * factor, weights)
-                step += 1
                 progress.advance(1)
+                step = self._done
                 if step == len(steps) or steps[step][0] != part:
                     epoch = part + 1 - self._before_epochs
                     named = f"epoch {epoch}" if epoch else "recall"
                     progress.note(f"{named}: loss {self._means()[part]:.4f}")
                 if step % config.checkpoint_steps == 0 and step < len(steps):
-                    checkpoint.save(weights, optimizer, self._progressed(step))
+                    checkpoint.save(weights, optimizer, self._progressed())
         except KeyboardInterrupt:
-            checkpoint.save(weights, optimizer, self._progressed(step))
+            checkpoint.save(weights, optimizer, self._progressed())
             raise
         self.model.eval()
         return len(steps)
 
-    def _progressed(self, step: int) -> Progressed:
-        return Progressed(step=step, losses=tuple(self._losses))
+    def _progressed(self) -> Progressed:
+        return Progressed(step=self._done, losses=tuple(self._losses))
+
+    def _seed(self, step: int) -> int:
+        """What dropout is drawn by in a step, wherever the training was interrupted before."""
+        return random.Random(f"{self.config.seed}/{step}").getrandbits(63)  # noqa: S311
 
     @property
     def _before_epochs(self) -> int:
@@ -185,7 +194,7 @@ class Trainer:
         weights: dict[str, torch.nn.Parameter],
     ) -> None:
         """One step of the optimizer; the loss is the mean over the responses' tokens of its rows.
-        Nothing is counted until it is done."""
+        It is counted with the change of the weights: an interruption comes before both or after."""
         import torch
 
         examples = [example for row in rows for example in row]
@@ -194,8 +203,8 @@ class Trainer:
         optimizer.zero_grad(set_to_none=True)
         for some in side_by_side(examples, self.config.max_tokens):
             with self._precision():
-                loss, of_prompts = group_loss(self.model, some, self.config.prompt_weight)
-            ((loss + of_prompts) / learned).backward()  # type: ignore[no-untyped-call]
+                loss = group_loss(self.model, some)
+            (loss / learned).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         if not total < float("inf"):
             raise ModelError(
@@ -204,11 +213,13 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(list(weights.values()), GRADIENT_NORM)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        optimizer.step()
-        if len(self._losses) == part:
-            self._losses.append((0.0, 0))
-        so_far, tokens = self._losses[part]
-        self._losses[part] = (so_far + total, tokens + learned)
+        with uninterrupted():
+            optimizer.step()
+            if len(self._losses) == part:
+                self._losses.append((0.0, 0))
+            so_far, tokens = self._losses[part]
+            self._losses[part] = (so_far + total, tokens + learned)
+            self._done += 1
 
     def _precision(self) -> Any:
         """bfloat16 products where the device has them; weights and their updates are float32."""
