@@ -43,7 +43,7 @@ from embedsearch.cli.options import (
     parse_where,
 )
 from embedsearch.cli.output import hit_json, print_json, remark
-from embedsearch.cli.terminal import TerminalProgress, plain, plain_lines
+from embedsearch.cli.terminal import TerminalProgress, plain, plain_lines, terminal
 from embedsearch.collection.models import Compute
 from embedsearch.types import Mode
 
@@ -215,10 +215,9 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 
 def _print_sources(answer: Answer) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = terminal()
     titles = {hit.document_id: hit.title for hit in answer.hits}
     if answer.citations:
         console.print()

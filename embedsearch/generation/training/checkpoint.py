@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import InputError, StorageError
+from embedsearch.tuning.storage import disk_errors
 
 if TYPE_CHECKING:
     import torch
@@ -125,14 +126,12 @@ def is_begun(folder: Path) -> bool:
 def written(folder: Path) -> Iterator[None]:
     """StorageError where something cannot be written to a folder; what is unfinished in it goes
     then, so that it takes no room."""
-    from safetensors import SafetensorError
-
     try:
-        yield
-    except (OSError, SafetensorError) as error:  # which is what a full disk makes of safetensors
+        with disk_errors():
+            yield
+    except OSError as error:
         unfinished = folder / UNFINISHED
         shutil.rmtree(unfinished, ignore_errors=True)
         if unfinished.is_file():
             unfinished.unlink(missing_ok=True)
-        reason = error.strerror if isinstance(error, OSError) else None
-        raise StorageError(f"cannot write to {folder}: {reason or error}") from None
+        raise StorageError(f"cannot write to {folder}: {error.strerror or error}") from None
