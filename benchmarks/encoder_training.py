@@ -41,10 +41,10 @@ from embedsearch.encoder.training.examples import Example, normal
 from embedsearch.encoder.training.held_out import make_held_out
 from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
 from embedsearch.evaluation.beir import read_corpus
+from embedsearch.evaluation.judged import read_judged
 from embedsearch.evaluation.search import (
     EvaluationConfig,
     evaluate_search,
-    judged_questions,
     run_questions,
     score_questions,
 )
@@ -162,11 +162,11 @@ def searched(folder: Path, model: str | Path, modes: Sequence[Any]) -> dict[str,
 def quality(folder: Path, model: str | Path) -> Result:
     """nDCG@10 by meaning and by both; `unlike` is the mean over questions that are not much like
     any in the training data: both splits of scifact have claims about the same sentence."""
-    questions, qrels, _ = judged_questions(folder, "test")
-    learned = [words(text) for text in judged_questions(folder, "train")[0].values()]
+    judged = read_judged(folder, "test")
+    learned = [words(text) for text in read_judged(folder, "train").questions.values()]
     unlike = [
         query
-        for query, text in questions.items()
+        for query, text in judged.questions.items()
         if max(overlap(words(text), each) for each in learned) <= UNLIKE
     ]
     found: Result = {}
@@ -182,14 +182,16 @@ def quality(folder: Path, model: str | Path) -> Result:
             collection.upsert(read_corpus(folder, lambda *_: None), progress=Told())
             for mode in modes:
                 config = EvaluationConfig(mode=mode)  # type: ignore[arg-type]
-                run = run_questions(collection, questions, config, Told(quiet=True))
-                scores = {q: each["ndcg@10"] for q, each in score_questions(run, qrels).items()}
+                run = run_questions(collection, judged.questions, config, Told(quiet=True))
+                scores = {
+                    q: each["ndcg@10"] for q, each in score_questions(run, judged.qrels).items()
+                }
                 found[f"{mode}, {name}"] = {
                     "all": statistics.mean(scores.values()),
                     "unlike": statistics.mean(scores[query] for query in unlike),
                 }
                 tell(f"{Path(model).name} {mode}, {name}: {found[f'{mode}, {name}']}")
-    return found | {"questions": {"all": len(questions), "unlike": len(unlike)}}
+    return found | {"questions": {"all": len(judged.questions), "unlike": len(unlike)}}
 
 
 def words(text: str) -> set[str]:
@@ -205,7 +207,7 @@ def mined_scifact(options: argparse.Namespace, progress: Progress) -> list[Train
     """The pairs of the train split with negatives of the whole documents' own index; two of its
     questions are asked again in the test split and left out."""
     folder = data_folder() / "scifact"
-    asked = {normal(text) for text in judged_questions(folder, "test")[0].values()}
+    asked = {normal(text) for text in read_judged(folder, "test").questions.values()}
     examples = read_training_data([folder], TrainingDataConfig(split="train"))
     pairs = [
         each
@@ -224,7 +226,7 @@ def mined_scifact(options: argparse.Namespace, progress: Progress) -> list[Train
 def scifact(options: argparse.Namespace) -> Result:
     """Trained on the train questions, tested on the test questions."""
     folder, told = data_folder() / "scifact", Told()
-    questions = judged_questions(folder, "test")[0]
+    questions = read_judged(folder, "test").questions
     before = quality(folder, DEFAULT_MODEL)
     began = time.perf_counter()
     with new_folder(options.keep) as output:
@@ -301,7 +303,7 @@ def sides(example: Example) -> frozenset[str]:
 def cosqa(_: argparse.Namespace) -> Result:
     """Code search: trained on the names of functions; the judged questions are the web's."""
     folder = data_folder() / "cosqa"
-    questions = judged_questions(folder)[0]
+    questions = read_judged(folder).questions
     judged = {normal(text) for text in questions.values()}
     pairs = [pair for pair in name_pairs(folder) if normal(pair.anchor) not in judged]
     before = each_question(folder, DEFAULT_MODEL)
@@ -315,7 +317,7 @@ def cosqa(_: argparse.Namespace) -> Result:
 
 def each_question(folder: Path, model: str | Path) -> list[float]:
     """nDCG@10 of each judged question, by meaning."""
-    questions, qrels, _ = judged_questions(folder)
+    judged = read_judged(folder)
     with (
         tempfile.TemporaryDirectory(prefix="embedsearch-") as home,
         Collection.open(home, model=str(model)) as collection,
@@ -323,9 +325,9 @@ def each_question(folder: Path, model: str | Path) -> list[float]:
         collection.upsert(read_corpus(folder, lambda *_: None), progress=Told(quiet=True))
         config = EvaluationConfig(mode="semantic")
         scores = score_questions(
-            run_questions(collection, questions, config, Told(quiet=True)), qrels
+            run_questions(collection, judged.questions, config, Told(quiet=True)), judged.qrels
         )
-    found = [scores[query]["ndcg@10"] for query in questions]
+    found = [scores[query]["ndcg@10"] for query in judged.questions]
     tell(f"{folder.name} semantic {Path(model).name}: {statistics.mean(found):.4f}")
     return found
 
@@ -356,7 +358,7 @@ def name_pairs(folder: Path) -> list[TrainingPair]:
 def cranfield(options: argparse.Namespace) -> Result:
     """No labels: pairs of the documents alone; the judged questions are never seen."""
     folder = data_folder() / "cranfield"
-    questions = judged_questions(folder)[0]
+    questions = read_judged(folder).questions
     modes = ("semantic", "hybrid")
     before = searched(folder, DEFAULT_MODEL, modes)
     with (

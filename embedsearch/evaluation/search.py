@@ -13,8 +13,9 @@ from typing import Any
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.models import Compute
 from embedsearch.collection.retrieval import SearchConfig
-from embedsearch.errors import InputError, NotFoundError
-from embedsearch.evaluation.beir import Qrels, read_corpus, read_qrels, read_queries, split_names
+from embedsearch.errors import InputError
+from embedsearch.evaluation.beir import Qrels, read_corpus
+from embedsearch.evaluation.judged import check_judgements, read_corpus_ids, read_judged
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.types import SILENT, Document, Encoder, Mode, Progress
 
@@ -96,14 +97,11 @@ def evaluate_search(
     began = time.perf_counter()
     config, folder = config or EvaluationConfig(), Path(folder).expanduser()
     compute = compute or Compute()
-    split = config.split or _default_split(folder, progress)
-    qrels = read_qrels(folder, split)
-    queries = read_queries(folder, lambda place, remark: progress.note(f"{place}: {remark}"))
-    judged = _judged(folder, qrels, queries, progress)
+    judged = read_judged(folder, config.split, progress)
     if config.depth < RECALL_RANK:
         progress.note(f"{config.depth} results a query: recall@{RECALL_RANK} sees no more of them")
-    corpus = _corpus_ids(folder, progress)
-    _check_judgements(folder, {i: qrels[i] for i in judged}, corpus, progress)
+    corpus = read_corpus_ids(folder, progress)
+    check_judgements(folder, judged.qrels, corpus, progress)
     chunking = ChunkingConfig(whole_documents=config.whole_documents)
     with (
         collection_home(db) as home,
@@ -115,33 +113,18 @@ def evaluate_search(
             folder, lambda place, remark: progress.note(f"skipped {place}: {remark}")
         )
         fill(collection, documents, str(folder), progress, ids=corpus)
-        run = run_questions(collection, judged, config, progress)
+        run = run_questions(collection, judged.questions, config, progress)
         count, name = len(collection), collection.status().model or ""
     return SearchEvaluation(
-        measures=score_run(run, {i: qrels[i] for i in judged}),
-        queries=len(judged),
-        queries_without_relevant=len(queries.keys() - judged.keys()),
+        measures=score_run(run, judged.qrels),
+        queries=len(judged.questions),
+        queries_without_relevant=judged.without_relevant,
         documents=count,
         mode=config.mode,
         model=name,
-        split=split,
+        split=judged.split,
         seconds=time.perf_counter() - began,
     )
-
-
-def judged_questions(
-    folder: str | Path, split: str | None = None, progress: Progress = SILENT
-) -> tuple[dict[str, str], Qrels, str]:
-    """The questions of a judged set by id, their judgements, and the split that was taken.
-
-    Questions without a relevant document are left out. Raises as `evaluate_search`.
-    """
-    home = Path(folder).expanduser()
-    chosen = split or _default_split(home, progress)
-    qrels = read_qrels(home, chosen)
-    queries = read_queries(home, lambda place, remark: progress.note(f"{place}: {remark}"))
-    judged = _judged(home, qrels, queries, progress)
-    return judged, {query: qrels[query] for query in judged}, chosen
 
 
 def score_questions(run: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, dict[str, float]]:
@@ -189,72 +172,6 @@ def _trec_eval(
 
 def _average(scores: Mapping[str, Mapping[str, float]], measure: str, queries: int) -> float:
     return sum(found[measure] for found in scores.values()) / queries
-
-
-def _default_split(folder: Path, progress: Progress) -> str:
-    splits = split_names(folder)
-    if not splits and not folder.is_dir():
-        raise NotFoundError(f"no such folder: {folder}")
-    if not splits:
-        raise NotFoundError(f"{folder} has no judgements: no qrels/<split>.tsv[.gz]")
-    if "test" in splits:
-        return "test"
-    progress.note(f"there is no split test; this is {splits[0]} of {', '.join(splits)}")
-    return splits[0]
-
-
-def _judged(
-    folder: Path, qrels: Qrels, queries: Mapping[str, str], progress: Progress
-) -> dict[str, str]:
-    """Texts of the queries with a relevant document, by id, in the order of the file."""
-    relevant = {query for query, grades in qrels.items() if any(g > 0 for g in grades.values())}
-    judged = {query: text for query, text in queries.items() if query in relevant}
-    if not judged:
-        raise InputError(
-            f"no query of {folder} is judged: none of its {len(queries)} queries has a relevant "
-            f"document among the judgements of {len(qrels)} queries"
-        )
-    if len(judged) < len(relevant):
-        missing = sorted(relevant - judged.keys())
-        progress.note(
-            f"{len(missing)} judged queries are not in queries.jsonl and left out: {_some(missing)}"
-        )
-    return judged
-
-
-def _corpus_ids(folder: Path, progress: Progress) -> set[str]:
-    """The ids of the corpus. One that stands in it twice is remarked: the last is searched."""
-    found: set[str] = set()
-    twice: dict[str, None] = {}
-    for document in read_corpus(folder, lambda *_: None):
-        if document.id in found:
-            twice[document.id] = None
-        found.add(document.id)
-    if twice:
-        progress.note(
-            f"{len(twice)} ids stand in the corpus more than once, the last document counts: "
-            f"{_some(list(twice))}"
-        )
-    return found
-
-
-def _check_judgements(folder: Path, qrels: Qrels, corpus: set[str], progress: Progress) -> None:
-    relevant = {i for grades in qrels.values() for i, grade in grades.items() if grade > 0}
-    missing = sorted(relevant - corpus)
-    if len(missing) == len(relevant):
-        raise InputError(
-            f"none of the {len(relevant)} relevant documents is in the corpus of {folder}: "
-            f"{_some(missing)}; the ids of the judgements are not those of the corpus"
-        )
-    if missing:
-        progress.note(
-            f"{len(missing)} relevant documents are not in the corpus and cannot be found: "
-            f"{_some(missing)}"
-        )
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(map(repr, ids[:5])) + (", …" if len(ids) > 5 else "")
 
 
 @contextmanager

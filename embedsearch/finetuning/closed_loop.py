@@ -19,7 +19,7 @@ from embedsearch.encoder.training.examples import (
 from embedsearch.encoder.training.finished import check_output
 from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.errors import InputError
-from embedsearch.evaluation.search import judged_questions
+from embedsearch.evaluation.judged import read_judged
 from embedsearch.finetuning.collection_pairs import (
     CollectionPairs,
     CollectionPairsConfig,
@@ -104,9 +104,9 @@ def improve_encoder(
     check_output(output, training, base)
     questions: list[str] = []
     if judged is not None:
-        texts, qrels, _ = judged_questions(judged, config.promotion.split)
-        check_documents(collection, qrels, judged)
-        questions = list(texts.values())
+        given = read_judged(judged, config.promotion.split)
+        check_documents(collection, given.qrels, judged)
+        questions = list(given.questions.values())
     kept = None if held_out is None else examples_of(held_out, config.reading, progress)
     made, source = None, ""
     if data is None:

@@ -16,7 +16,8 @@ from embedsearch.encoder.training.examples import LabelledText, ScoredPair, Trai
 from embedsearch.encoder.training.held_out import spearman
 from embedsearch.errors import InputError
 from embedsearch.evaluation.beir import read_corpus
-from embedsearch.evaluation.search import judged_questions, score_run
+from embedsearch.evaluation.judged import read_judged
+from embedsearch.evaluation.search import score_run
 from embedsearch.finetuning.data import (
     Paths,
     TrainingDataConfig,
@@ -177,8 +178,8 @@ def _retrieval(
     config: EncoderEvaluationConfig,
     progress: Progress,
 ) -> list[EncoderScore]:
-    questions, qrels, _ = judged_questions(folder, config.split, progress)
-    queries = encoder.encode_query(list(questions.values()))
+    judged = read_judged(folder, config.split, progress)
+    queries = encoder.encode_query(list(judged.questions.values()))
     ids: list[str] = []
     scores: dict[int, list[NDArray[np.float32]]] = {dim: [] for dim in dims}
     progress.start("Encoding", None, "documents")
@@ -203,8 +204,10 @@ def _retrieval(
             name=folder.name,
             task="retrieval",
             dims=dim,
-            measures=score_run(_best(np.hstack(scores[dim]), list(questions), ids), qrels),
-            size=len(questions),
+            measures=score_run(
+                _best(np.hstack(scores[dim]), list(judged.questions), ids), judged.qrels
+            ),
+            size=len(judged.questions),
         )
         for dim in dims
     ]

@@ -13,9 +13,9 @@ from embedsearch.collection.access import Access
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.models import load_encoder, stored_model
 from embedsearch.errors import InputError
+from embedsearch.evaluation.judged import read_judged
 from embedsearch.evaluation.search import (
     EvaluationConfig,
-    judged_questions,
     run_questions,
     score_questions,
 )
@@ -89,17 +89,23 @@ def try_model(
     """
     began = time.perf_counter()
     config = config or PromotionConfig()
-    questions, qrels, split = judged_questions(folder, config.split, progress)
-    check_documents(collection, qrels, folder)
+    judged = read_judged(folder, config.split, progress)
+    check_documents(collection, judged.qrels, folder)
     encoder = load_encoder(model)
     evaluation = EvaluationConfig(mode=config.mode)
-    old = score_questions(run_questions(collection, questions, evaluation, progress), qrels)
+    old = score_questions(
+        run_questions(collection, judged.questions, evaluation, progress), judged.qrels
+    )
     with _shadow(collection) as shadow:
         with Collection.open(shadow, create=False) as copy:
             copy.reindex(model=encoder, progress=progress)
-            new = score_questions(run_questions(copy, questions, evaluation, progress), qrels)
+            new = score_questions(
+                run_questions(copy, judged.questions, evaluation, progress), judged.qrels
+            )
         measures = {
-            name: compare_paired([old[q][name] for q in qrels], [new[q][name] for q in qrels])
+            name: compare_paired(
+                [old[q][name] for q in judged.qrels], [new[q][name] for q in judged.qrels]
+            )
             for name in MEASURES
         }
         promoted, reason = judge(measures, config)
@@ -110,8 +116,8 @@ def try_model(
         before=before,
         after=encoder.name,
         mode=config.mode,
-        split=split,
-        questions=len(questions),
+        split=judged.split,
+        questions=len(judged.questions),
         measures=measures,
         promoted=promoted,
         reason=reason,

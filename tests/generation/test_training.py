@@ -279,6 +279,15 @@ def train_short(base, output, *, pairs=PAIRS, config=SHORT, progress=SILENT):
     ).losses
 
 
+@pytest.fixture
+def interruptible():
+    """Tests that run in the background of a shell hand down that SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_does_not_cut_an_update_in_two(folder, tmp_path, monkeypatch):
     """Python raises it anywhere: before the weights are changed, or just after."""
     whole = train_short(folder, tmp_path / "whole")
