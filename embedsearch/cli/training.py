@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Json
 from embedsearch.cli.output import print_json, remark, remark_skipped
 from embedsearch.cli.terminal import TerminalProgress, plain
+from embedsearch.errors import InputError
 from embedsearch.text.formats.reading import SAVED_NAMES
 from embedsearch.text.terms import Term, TermConfig, mine_terms
 from embedsearch.text.texts import TextFiles
@@ -87,7 +89,7 @@ def tokenizer(
         end_token=end_token,
     )
     began = time.perf_counter()
-    texts = TextFiles(inputs, exclude=[out / name for name in SAVED_NAMES])
+    texts = _texts(inputs, out)
     with TerminalProgress() as progress:
         trained = Tokenizer.train(texts, config, progress=progress)
     trained.save(out)
@@ -127,7 +129,7 @@ def terms(
     """
     config = TermConfig(limit=limit, min_count=min_count, min_pieces=min_pieces)
     before = Tokenizer.load(base)
-    texts = TextFiles(inputs, exclude=[out / name for name in SAVED_NAMES])
+    texts = _texts(inputs, out)
     with TerminalProgress() as progress:
         mined = mine_terms(before, texts, config, progress=progress)
     words = dict.fromkeys([*(found.text for found in mined), *(term or [])])
@@ -156,6 +158,14 @@ def _print_terms(mined: list[Term]) -> None:
         print(f"{found.count:>8,} × {found.pieces} tokens  {plain(found.text)}")
     if len(mined) > SHOWN_TERMS:
         remark(f"… and {len(mined) - SHOWN_TERMS} more; --json lists them all")
+
+
+def _texts(inputs: Sequence[Path], out: Path) -> TextFiles:
+    """All texts but what an earlier training wrote into `out`. InputError where that is a file:
+    better known before the work than after it."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{plain(str(out))} is a file: --out names a folder")
+    return TextFiles(inputs, exclude=[out / name for name in SAVED_NAMES])
 
 
 def _report(made: Tokenizer, out: Path, as_json: bool, more: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -31,6 +30,7 @@ from embedsearch.store.database import (
 )
 from embedsearch.store.documents import count
 from embedsearch.store.lock import writer_lock
+from embedsearch.text.paths import typed_path
 
 MIGRATION_WAIT_S = 5.0
 
@@ -151,13 +151,7 @@ def _folder(path: str | Path) -> Path:
     """The folder that is meant; InputError for what is no path."""
     if not isinstance(path, (str, Path)):
         raise InputError(f"a collection is opened by the path of its folder, not by {path!r}")
-    if "\0" in str(path):
-        raise InputError(f"the path {str(path)!r} has a null character, which no path has")
-    try:
-        os.fsencode(path)
-        return Path(path).expanduser()
-    except (UnicodeEncodeError, RuntimeError) as error:  # RuntimeError: `~name` of nobody's
-        raise InputError(f"the path {str(path)!r} cannot be used: {error}") from None
+    return typed_path(path)
 
 
 def _bring_up_to_date(db: Database, folder: Path) -> None:

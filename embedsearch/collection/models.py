@@ -13,6 +13,7 @@ from embedsearch.encoder.engine import check_engine
 from embedsearch.encoder.resolve import BUNDLED_NAMES, DEFAULT_MODEL
 from embedsearch.errors import FingerprintError, InputError
 from embedsearch.store.settings import Model, activate_model, active_model, register_model
+from embedsearch.text.paths import typed_path
 from embedsearch.types import Encoder
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def model_name(model: str | Path | Encoder) -> str:
     name = str(model) if isinstance(model, (str, Path)) else model.name
     if model in BUNDLED_NAMES:
         return name  # also where a folder at hand happens to be called so
-    path = Path(name).expanduser()
+    path = typed_path(name)
     return str(path.resolve()) if path.is_dir() else name
 
 

@@ -39,6 +39,7 @@ from embedsearch.store.settings import (
 from embedsearch.store.sources import drop_empty_sources, forget_documents
 from embedsearch.store.vectors import drop_unused_vectors
 from embedsearch.text.chunking import ChunkingConfig
+from embedsearch.text.paths import typed_path
 from embedsearch.types import Document, Encoder, Progress, SyncReport
 
 
@@ -211,7 +212,7 @@ def _roots(paths: Sequence[str | Path]) -> list[Path]:
     for root in roots:
         if not isinstance(root, (str, Path)):
             raise InputError(f"a path of a file or folder is expected, not {root!r}")
-    return [Path(root).expanduser() for root in roots]
+    return [typed_path(root) for root in roots]
 
 
 def check_configs(chunking: ChunkingConfig | None, index: IndexConfig | None = None) -> None:

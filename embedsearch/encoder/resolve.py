@@ -11,6 +11,7 @@ from embedsearch.encoder.cache import remembered
 from embedsearch.encoder.folder import ModelFolder
 from embedsearch.errors import DependencyError, ModelError, NotFoundError
 from embedsearch.text.hub import cached, fetch, is_hub_id
+from embedsearch.text.paths import typed_path
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 """The bundled model, which needs no download."""
@@ -41,7 +42,7 @@ def resolve_model(model: str | Path, *, download: bool = True) -> Path:
         return bundled_model()
     if isinstance(model, str) and not model.strip():
         raise NotFoundError(f"a model's name cannot be empty; the default is {DEFAULT_MODEL!r}")
-    path = Path(model).expanduser()
+    path = typed_path(model)
     if path.is_dir():
         return path.resolve()
     if path.exists():

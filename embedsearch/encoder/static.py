@@ -25,6 +25,7 @@ from embedsearch.encoder.sentence import SentenceEncoder
 from embedsearch.encoder.static_folder import check_new, write_static
 from embedsearch.encoder.token_rows import Vocabulary, encode_tokens, read_vocabulary
 from embedsearch.errors import InputError, ModelError
+from embedsearch.text.paths import typed_path
 from embedsearch.types import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def distil_static(
         NotFoundError, ModelError, DeviceError: as `SentenceEncoder.load`.
     """
     began = time.perf_counter()
-    config, target = config or StaticConfig(), Path(output).expanduser()
+    config, target = config or StaticConfig(), typed_path(output)
     check_new(target)
     folder = ModelFolder.read(resolve_model(model))
     if folder.modules[0].kind == "StaticEmbedding":

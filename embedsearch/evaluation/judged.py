@@ -8,6 +8,7 @@ from pathlib import Path
 
 from embedsearch.errors import InputError, NotFoundError
 from embedsearch.evaluation.beir import Qrels, read_corpus, read_qrels, read_queries, split_names
+from embedsearch.text.paths import typed_path
 from embedsearch.types import SILENT, Progress
 
 
@@ -30,7 +31,7 @@ def read_judged(
     `split` None is `test`, or the first where there is no such. Raises NotFoundError where a part
     is missing, InputError for judgements that cannot be used.
     """
-    home = Path(folder).expanduser()
+    home = typed_path(folder)
     chosen = split or _default_split(home, progress)
     qrels = read_qrels(home, chosen)
     queries = read_queries(home, lambda place, remark: progress.note(f"{place}: {remark}"))

@@ -17,6 +17,7 @@ from embedsearch.errors import InputError
 from embedsearch.evaluation.beir import Qrels, read_corpus
 from embedsearch.evaluation.judged import check_judgements, read_corpus_ids, read_judged
 from embedsearch.text.chunking import ChunkingConfig
+from embedsearch.text.paths import typed_path
 from embedsearch.types import SILENT, Document, Encoder, Mode, Progress
 
 QUERY_BATCH = 64
@@ -95,7 +96,7 @@ def evaluate_search(
         InputError: judgements that cannot be used, or a `db` that holds other documents.
     """
     began = time.perf_counter()
-    config, folder = config or EvaluationConfig(), Path(folder).expanduser()
+    config, folder = config or EvaluationConfig(), typed_path(folder)
     compute = compute or Compute()
     judged = read_judged(folder, config.split, progress)
     if config.depth < RECALL_RANK:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embedsearch.errors import InputError, NotFoundError, ReadError
+from embedsearch.text.paths import typed_path
 from embedsearch.text.readers import MAX_BYTES
 from embedsearch.text.readers.opening import read_bytes, reasons
 from embedsearch.types import Document
@@ -42,7 +43,7 @@ def read_squad(path: str | Path) -> QuestionSet:
     Raises NotFoundError where there is no file, InputError that names the place for one that is
     not in this layout or has no question.
     """
-    path = Path(path).expanduser()
+    path = typed_path(path)
     documents: dict[tuple[str, str], Document] = {}
     questions: list[Question] = []
     for title, number, paragraph, place in _paragraphs(path):

@@ -13,6 +13,7 @@ from embedsearch.errors import InputError
 from embedsearch.evaluation.beir import read_corpus, read_qrels, split_names
 from embedsearch.text.chunking import embedding_input
 from embedsearch.text.groups import language_of
+from embedsearch.text.paths import typed_path
 from embedsearch.text.segments import batches
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.tokenizers.names import Tokenizers, named_tokenizers
@@ -104,7 +105,7 @@ def evaluate_tokenizers(
         NotFoundError: there is no corpus.
         InputError: a damaged one, or one without documents.
     """
-    config, folder = config or TokenizerEvaluationConfig(), Path(folder).expanduser()
+    config, folder = config or TokenizerEvaluationConfig(), typed_path(folder)
     chosen = named_tokenizers(tokenizers)
     relevant = _relevant(folder)
     counts: dict[str, dict[str, array[int]]] = {name: {} for name in chosen}

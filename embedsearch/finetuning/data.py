@@ -18,6 +18,7 @@ from embedsearch.errors import InputError, NotFoundError
 from embedsearch.evaluation.beir import read_corpus, read_qrels, read_queries
 from embedsearch.finetuning.rows import ROLES, Fields, json_rows, number_of, table_rows
 from embedsearch.text.chunking import context_of, embedding_input
+from embedsearch.text.paths import typed_path
 from embedsearch.types import SILENT, Chunk, Document, Progress
 
 Paths = str | Path | Sequence[str | Path]
@@ -69,7 +70,7 @@ def read_training_data(
     progress.start("Reading examples", None, "examples")
     for path in each_path(paths):
         before = len(examples)
-        examples += _read(path.expanduser(), config, progress)
+        examples += _read(typed_path(path), config, progress)
         if len(examples) == before:
             raise InputError(f"{path}: there are no examples in it")
         progress.advance(len(examples) - before)

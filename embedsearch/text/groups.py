@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from embedsearch.errors import InputError, NotFoundError, ReadError
+from embedsearch.text.paths import typed_path
 from embedsearch.text.readers import read_file
 from embedsearch.text.readers.content import loads, size
 
@@ -77,7 +78,7 @@ def read_groups(paths: Sequence[str | Path]) -> list[TextGroup]:
     cannot be read or for files without text.
     """
     found: dict[str, tuple[list[str], list[str]]] = {}
-    files = list(dict.fromkeys(Path(each).expanduser() for each in paths))
+    files = list(dict.fromkeys(typed_path(each) for each in paths))
     called = Counter(path.name for path in files)
     for path in files:
         if not path.is_file():

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from embedsearch.text.tokenizer import Tokenizer
+from tests.cli.test_commands import assert_error
 from tests.text.test_training import corpus
 
 
@@ -48,6 +49,12 @@ def test_what_was_trained_is_no_text(cli, texts):
         assert Tokenizer.load(out).vocabulary() == first
         (texts / "tokenizer.json").unlink(missing_ok=True)
         (texts / "tokenizer_config.json").unlink(missing_ok=True)
+
+
+def test_a_file_is_no_folder_to_train_into(cli, texts):
+    (texts / "made").write_text("mine", encoding="utf-8")
+    assert_error(cli("train", "tokenizer", "texts", "--out", "texts/made"), "is a file: --out")
+    assert (texts / "made").read_text(encoding="utf-8") == "mine"
 
 
 def test_settings(cli, texts, tmp_path):

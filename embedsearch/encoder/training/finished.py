@@ -14,6 +14,7 @@ from embedsearch.encoder.resolve import resolve_model
 from embedsearch.encoder.training.card import CARD_NAME
 from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.errors import EmbedSearchError, InputError, StorageError
+from embedsearch.text.paths import typed_path
 
 if TYPE_CHECKING:
     from embedsearch.encoder.training.config import EncoderTrainingConfig
@@ -27,7 +28,7 @@ def check_output(output: str | Path, config: EncoderTrainingConfig, base: str | 
 
     Raises InputError where it is there otherwise, StorageError where it cannot be made.
     """
-    target = Path(output).expanduser().resolve()
+    target = typed_path(output).resolve()
     try:
         if not target.exists():
             home = next(each for each in target.parents if each.exists())

@@ -10,6 +10,7 @@ from pathlib import Path
 from embedsearch.encoder.folder import ModelFolder
 from embedsearch.encoder.static_folder import check_new
 from embedsearch.errors import InputError, StorageError
+from embedsearch.text.paths import typed_path
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.tuning.modes import readable_as
 from embedsearch.tuning.storage import disk_errors
@@ -45,7 +46,7 @@ def new_encoder(
     Its vector is the mean over the tokens, at unit length. The tokenizer needs a padding token, as
     all that are trained here have. Raises InputError for one without, or a folder that is there.
     """
-    config, target = config or NewEncoderConfig(), Path(output).expanduser().resolve()
+    config, target = config or NewEncoderConfig(), typed_path(output).resolve()
     check_new(target)
     padding = tokenizer.special_tokens.get("pad")
     pad_id = None if padding is None else tokenizer.token_to_id(padding)

@@ -15,6 +15,7 @@ from embedsearch.text.formats.ranks import read_ranks
 from embedsearch.text.formats.sentencepiece import read_sentencepiece
 from embedsearch.text.formats.vocabulary import read_bert, read_gpt2
 from embedsearch.text.hub import cached, fetch, is_hub_id
+from embedsearch.text.paths import typed_path
 
 if TYPE_CHECKING:
     import tokenizers
@@ -54,7 +55,7 @@ def read_tokenizer(source: str | Path) -> TokenizerParts:
 
     NotFoundError where there is no tokenizer, ModelError where it cannot be read.
     """
-    path = Path(source).expanduser()
+    path = typed_path(source)
     if not path.exists() and isinstance(source, str) and _may_be_on_hub(source):
         return _from_hub(source)
     if path.is_dir():

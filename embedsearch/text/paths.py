@@ -1,0 +1,27 @@
+"""Paths that people type."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from embedsearch.errors import InputError
+
+_SHOWN = 200
+
+
+def typed_path(path: str | Path) -> Path:
+    """The path with `~` resolved; InputError for what no file can be called."""
+    shown = f"the path {str(path)[:_SHOWN]!r}"
+    if "\0" in str(path):
+        raise InputError(f"{shown} has a null character, which no path has")
+    try:
+        found = Path(path).expanduser()
+        os.lstat(found)
+    except (UnicodeEncodeError, RuntimeError) as error:  # RuntimeError: `~name` of nobody's
+        raise InputError(f"{shown} cannot be used: {error}") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{shown} … is too long for a path") from None
+    return found

@@ -1,0 +1,50 @@
+"""Paths that people type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import embedsearch as es
+from embedsearch.encoder.resolve import resolve_model
+from embedsearch.errors import InputError
+from embedsearch.evaluation.judged import read_judged
+from embedsearch.evaluation.squad import read_squad
+from embedsearch.text.groups import read_groups
+from embedsearch.text.paths import typed_path
+from embedsearch.text.tokenizer import Tokenizer
+
+
+def test_a_path_is_what_was_typed_with_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert typed_path("~/notes") == tmp_path / "notes"
+    assert typed_path("a/../b") == Path("a/../b")
+    assert typed_path(tmp_path) == tmp_path
+    assert typed_path("file.txt/below") == Path("file.txt/below")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("~nobody-is-called-so/x", "cannot be used"),
+        ("a\0b", "null character"),
+        ("half \ud800", "cannot be used"),
+        ("a" * 5000, "too long"),
+        ("~/" + "a/" * 5000, "too long"),
+    ],
+)
+def test_what_no_file_can_be_called(wrong, told):
+    takers = [
+        typed_path,
+        resolve_model,
+        read_judged,
+        read_squad,
+        Tokenizer.load,
+        es.open,
+        lambda path: read_groups([path]),
+    ]
+    for take in takers:
+        with pytest.raises(InputError, match=told) as caught:
+            take(wrong)
+        assert len(str(caught.value)) < 500
