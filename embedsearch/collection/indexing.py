@@ -162,9 +162,10 @@ def load_generation(folder: Path, generation: Generation, *, restamp: bool = Fal
         raise IndexFileError(
             f"the index file {path} holds {len(loaded)} vectors instead of {generation.vectors}"
         )
-    if restamp and path.stat().st_mtime_ns != generation.mtime_ns:
-        with suppress(OSError):  # not our file
-            os.utime(path, ns=(generation.mtime_ns, generation.mtime_ns))
+    if restamp:
+        with suppress(OSError):  # not our file, or a writer has just taken it away
+            if path.stat().st_mtime_ns != generation.mtime_ns:
+                os.utime(path, ns=(generation.mtime_ns, generation.mtime_ns))
     return loaded
 
 

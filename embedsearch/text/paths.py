@@ -13,7 +13,7 @@ _SHOWN = 200
 
 def typed_path(path: str | Path) -> Path:
     """The path with `~` resolved; InputError for what no file can be called."""
-    shown = f"the path {str(path)[:_SHOWN]!r}"
+    shown = f"the path {_cut(str(path))!r}"
     if "\0" in str(path):
         raise InputError(f"{shown} has a null character, which no path has")
     try:
@@ -23,5 +23,9 @@ def typed_path(path: str | Path) -> Path:
         raise InputError(f"{shown} cannot be used: {error}") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise InputError(f"{shown} … is too long for a path") from None
+            raise InputError(f"{shown} is too long for a path") from None
     return found
+
+
+def _cut(path: str) -> str:
+    return path if len(path) <= _SHOWN else f"{path[:_SHOWN]}…"

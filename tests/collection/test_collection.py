@@ -115,7 +115,7 @@ def test_what_names_no_folder(tmp_path, monkeypatch, path):
 
 
 def test_a_name_too_long_is_an_error_of_ours(tmp_path):
-    with pytest.raises(StorageError, match="File name too long"):
+    with pytest.raises(InputError, match="too long for a path"):
         Collection.open(tmp_path / ("x" * 300))
 
 
@@ -620,6 +620,24 @@ def test_the_index_file_of_a_copied_collection_is_read_whole_once(
         with Collection.open(tmp_path / "copy", model=encoder, read_only=read_only) as copy:
             assert copy.search("lynx", mode="semantic") == found
         assert read == [file] * times
+
+
+def test_an_index_file_that_is_replaced_while_it_is_read(
+    collection, tmp_path, encoder, monkeypatch
+):
+    """A writer that builds the next one takes it away."""
+    collection.upsert([Document(id="a", text="lynx"), Document(id="b", text="emu")])
+    found = collection.search("lynx", mode="semantic")
+    load = embedsearch.index.load
+
+    def take_away(path):
+        loaded = load(path)
+        path.unlink()
+        return loaded
+
+    monkeypatch.setattr("embedsearch.index.load", take_away)
+    with Collection.open(collection.folder, model=encoder) as reader:
+        assert reader.search("lynx", mode="semantic") == found
 
 
 def test_a_vacuum_that_frees_nothing_says_so(collection, monkeypatch):

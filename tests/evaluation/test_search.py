@@ -277,7 +277,7 @@ def test_missing_parts_are_named(tmp_path: Path, judged: Path) -> None:
     with pytest.raises(NotFoundError, match="no judgements"):
         evaluate(tmp_path)
     for split in (None, "test"):
-        with pytest.raises(InputError, match="File name too long"):
+        with pytest.raises(InputError, match="too long for a path"):
             evaluate(tmp_path / ("n" * 300), split=split)
     (judged / "corpus.jsonl").unlink()
     with pytest.raises(NotFoundError, match=r"neither corpus\.jsonl"):
