@@ -602,15 +602,14 @@ def main() -> int:
     earlier = RESULTS / "encoder_training.json"
     results: dict[str, Result] = {}
     if earlier.is_file():
-        kept = json.loads(earlier.read_text(encoding="utf-8"))["results"]
-        results = {name: part for name, part in kept.items() if name not in chosen.parts}
+        results = json.loads(earlier.read_text(encoding="utf-8"))["results"]
     if "throughput" in chosen.parts and not find_spec("datasets"):
         options.error("throughput needs sentence-transformers' trainer: pip install datasets")
     try:
         for name in chosen.parts:
             tell(f"--- {name}")
             results[name] = PARTS[name](chosen)
-    finally:  # what was measured before an error or Ctrl-C is kept
+    finally:  # an error or Ctrl-C costs neither what was measured before it nor what was saved
         ordered = {name: results[name] for name in PARTS if name in results}
         status = report("encoder_training", chosen, ordered, bars(ordered))
     return status

@@ -79,7 +79,7 @@ class Artists:
         played = flat[first + np.arange(len(first))]
         artists = int(flat.max(initial=-1)) + 1
         pairs = np.sort(np.repeat(numbers, sizes) * artists + played)
-        once = pairs[np.diff(pairs, prepend=-1) > 0]  # a hundred times as fast as np.unique
+        once = pairs[np.diff(pairs, prepend=-1) > 0]  # np.unique hashes, which is slower
         frequencies = np.bincount(once % max(artists, 1), minlength=artists)
         found = np.ones(len(self.of), np.float32)
         known = np.flatnonzero(counts)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PRECISION = 1e-6
 """Of the residual, in shares of what is wanted; float32 holds little more."""
 _MOST_STEPS = 500
-"""Real playlists need 18 at most with the penalty of the defaults; a tiny one needs more."""
+"""At most: the smaller the penalty, the more are needed."""
 
 
 class Regression:
@@ -61,8 +61,7 @@ class Regression:
         return found.astype(np.float32)
 
     def _solve(self, wanted: Scores) -> Scores:
-        """The weights of the playlists, by conjugate gradients: a dozen steps, and no matrix of
-        playlists by playlists."""
+        """The weights of the playlists, by conjugate gradients: few steps, and no square matrix."""
         from scipy.sparse.linalg import LinearOperator, cg
 
         members, turned, penalty = self._members, self._members.T, self._penalty

@@ -38,6 +38,8 @@ UNSEEN = [
     Song(id="unknown"),
 ]
 
+ALWAYS_THERE = ("config.json", "catalogue.json", "playlists.json", "playlists.safetensors")
+
 
 @pytest.fixture(scope="module")
 def recommender():
@@ -298,16 +300,7 @@ def test_damaged_folders(recommender, tmp_path, name, damage):
         SongRecommender.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "config.json",
-        "catalogue.json",
-        "playlists.json",
-        "playlists.safetensors",
-        "text_map.safetensors",
-    ],
-)
+@pytest.mark.parametrize("name", [*ALWAYS_THERE, "text_map.safetensors"])
 def test_missing_files(recommender, tmp_path, name):
     recommender.save(tmp_path)
     (tmp_path / name).unlink()
@@ -464,16 +457,7 @@ def test_all_files_have_the_modes_of_the_user(recommender, tmp_path):
     assert {mode for name, mode in modes.items() if name != "writer.lock"} == {0o644}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "config.json",
-        "catalogue.json",
-        "playlists.json",
-        "playlists.safetensors",
-        "vectors/vectors.json",
-    ],
-)
+@pytest.mark.parametrize("name", [*ALWAYS_THERE, "vectors/vectors.json"])
 def test_a_file_that_may_not_be_read_is_no_damaged_one(recommender, tmp_path, monkeypatch, name):
     recommender.save(tmp_path)
     opened = Path.open
