@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedsearch.errors import InputError, StorageError
+from embedsearch.errors import InputError
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.text.words import word_tokenizer
 from embedsearch.tuning.static_folder import fill_static_folder
-from embedsearch.word2vec.folder import replace_files
+from embedsearch.word2vec.folder import replace_files, saving
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 
 if TYPE_CHECKING:
@@ -51,13 +51,11 @@ def save_sentence_model(
     Text of unknown words alone has the vector zero. Until all is written, what was there before
     stays as it is.
 
-    Raises InputError for vectors without counts, StorageError.
+    Raises InputError for vectors without counts, LockedError, StorageError.
     """
-    try:
-        with sentence_model_files(found, Path(folder), tokenizer, weight) as files:
-            replace_files(files)
-    except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from None
+    home = Path(folder)
+    with saving(home), sentence_model_files(found, home, tokenizer, weight) as files:
+        replace_files(files)
 
 
 @contextmanager

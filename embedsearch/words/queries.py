@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from embedsearch.errors import EmbedSearchError, InputError, NotFoundError, StorageError
-from embedsearch.store.lock import LOCK_NAME, OWNER_NAME, writer_lock
+from embedsearch.lock import LOCK_NAME, OWNER_NAME, writer_lock
 from embedsearch.text.formats.reading import FILE_NAME
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import SILENT, Progress
