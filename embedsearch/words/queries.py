@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from embedsearch.errors import EmbedSearchError, InputError, NotFoundError, StorageError
-from embedsearch.lock import LOCK_NAME, OWNER_NAME, writer_lock
+from embedsearch.errors import InputError, NotFoundError, StorageError
+from embedsearch.lock import LOCK_NAME, OWNER_NAME
 from embedsearch.text.formats.reading import FILE_NAME
 from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.tuning.folders import only_training
 from embedsearch.types import SILENT, Progress
 from embedsearch.word2vec.checkpoint import remove_checkpoint
 from embedsearch.word2vec.config import Word2VecConfig
@@ -89,7 +88,9 @@ def train_words(
     """
     began, out = time.perf_counter(), Path(out)
     config = config or Word2VecConfig()
-    with _only_writer(out):
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: --out names a folder")
+    with only_training(out):
         vectors = _train(files, out, config, tokenizer, start, progress)
     return WordsReport(
         out=str(out),
@@ -136,30 +137,6 @@ def _train(
         ) from None
     remove_checkpoint(out / CHECKPOINT)
     return vectors
-
-
-@contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
-    """Holds the folder's lock: two trainings would take one another's checkpoints away. A folder
-    that was made for it is gone where nothing came of the training."""
-    with ExitStack() as held:
-        try:
-            if out.exists() and not out.is_dir():
-                raise InputError(f"{out} is a file: --out names a folder")
-            made = not out.exists()
-            out.mkdir(parents=True, exist_ok=True)
-            held.enter_context(writer_lock(out))
-        except OSError as error:
-            if isinstance(error, EmbedSearchError):
-                raise
-            raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
-        try:
-            yield
-        except BaseException:
-            with suppress(OSError):  # it may be gone already
-                if made and {path.name for path in out.iterdir()} <= {LOCK_NAME, OWNER_NAME}:
-                    shutil.rmtree(out)
-            raise
 
 
 def load_vectors(path: str | Path) -> KeyedVectors:
