@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 import embedsearch as es
+from embedsearch.answers.language_models import LanguageModelConfig, load_language_model
 from embedsearch.encoder.resolve import resolve_model
 from embedsearch.errors import InputError
 from embedsearch.evaluation.judged import read_judged
@@ -43,8 +46,20 @@ def test_what_no_file_can_be_called(wrong, told):
         Tokenizer.load,
         es.open,
         lambda path: read_groups([path]),
+        es.CausalLM.load,
+        lambda path: load_language_model(LanguageModelConfig(llm=path)),
     ]
     for take in takers:
         with pytest.raises(InputError, match=told) as caught:
             take(wrong)
         assert len(str(caught.value)) < 500
+
+
+def test_a_folder_that_one_may_not_enter(monkeypatch):
+    def lstat(_path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    for take in (typed_path, resolve_model, Tokenizer.load, es.CausalLM.load):
+        with pytest.raises(InputError, match="'closed/model' cannot be used: you may not enter"):
+            take("closed/model")
