@@ -14,9 +14,11 @@ from embedsearch.encoder.resolve import resolve_model
 from embedsearch.errors import InputError
 from embedsearch.evaluation.judged import read_judged
 from embedsearch.evaluation.squad import read_squad
+from embedsearch.songs.training import train_songs
 from embedsearch.text.groups import read_groups
 from embedsearch.text.paths import typed_path
 from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.words.queries import train_words
 
 
 def test_a_path_is_what_was_typed_with_the_home(tmp_path, monkeypatch):
@@ -48,6 +50,9 @@ def test_what_no_file_can_be_called(wrong, told):
         lambda path: read_groups([path]),
         es.CausalLM.load,
         lambda path: load_language_model(LanguageModelConfig(llm=path)),
+        lambda path: train_songs("lists.txt", path),
+        lambda path: train_words(["text.txt"], path),
+        lambda path: es.train_lm([], start=None, output=path),
     ]
     for take in takers:
         with pytest.raises(InputError, match=told) as caught:

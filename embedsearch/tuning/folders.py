@@ -23,10 +23,11 @@ def only_training(folder: Path) -> Iterator[None]:
 
     Raises LockedError where another training has it, StorageError where it cannot be made.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made: list[Path] = []
     try:
         with ExitStack() as held:
             try:
+                made += [each for each in (folder, *folder.parents) if not each.exists()]
                 folder.mkdir(parents=True, exist_ok=True)
                 held.enter_context(writer_lock(folder))
             except OSError as error:

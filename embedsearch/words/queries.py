@@ -14,6 +14,7 @@ from typing import Any
 from embedsearch.errors import InputError, NotFoundError, StorageError
 from embedsearch.lock import LOCK_NAME, OWNER_NAME
 from embedsearch.text.formats.reading import FILE_NAME
+from embedsearch.text.paths import typed_path
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.tuning.folders import only_training
 from embedsearch.types import SILENT, Progress
@@ -86,7 +87,7 @@ def train_words(
     Raises as `train_word2vec` and `read_sequences`, and LockedError where another process trains
     into the folder.
     """
-    began, out = time.perf_counter(), Path(out)
+    began, out = time.perf_counter(), typed_path(out)
     config = config or Word2VecConfig()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: --out names a folder")

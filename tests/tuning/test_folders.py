@@ -131,3 +131,5 @@ def test_a_folder_that_cannot_be(tmp_path):
     for make in (train, publish):
         with pytest.raises(StorageError, match=r"cannot write to .*Not a directory"):
             make(tmp_path / "file" / "b")
+        with pytest.raises(StorageError, match="File name too long"):
+            make(tmp_path / ("m" * 300))

@@ -20,12 +20,14 @@ from embedsearch.generation.training.pairs import Pair, PairSet, read_pairs
 from embedsearch.generation.training.rows import encode_pairs
 from embedsearch.generation.training.start import Start, save_model, start_anew, start_from
 from embedsearch.generation.training.trainer import Trainer, prepare, trained_parameters
+from embedsearch.text.paths import typed_path
 from embedsearch.tuning.folders import only_training
 from embedsearch.tuning.modes import readable_as
 from embedsearch.tuning.storage import on_disk
 from embedsearch.types import SILENT, Progress, Skipped
 
 __all__ = [
+    "CHECKPOINT",
     "ArchitectureConfig",
     "LMTrainingConfig",
     "LMTrainingReport",
@@ -76,9 +78,9 @@ def train_lm(
     trains into it; StorageError where it cannot be written; ModelError when the loss is no number
     any more; DependencyError for lora without peft.
     """
-    config, output = config or LMTrainingConfig(), Path(output)
+    config, output = config or LMTrainingConfig(), typed_path(output)
     _check_output(output)
-    with only_training(output / _CHECKPOINT):
+    with only_training(output / CHECKPOINT):
         _check_output(output)  # another training may just have been done
         return _train(pairs, config, start, output, device, progress)
 
@@ -101,7 +103,7 @@ def _train(
     model = prepare(start.model.to(training_device(device)), config)
     trained = sum(trained_parameters(model))
     trainer = Trainer(model=model, examples=examples, config=config, new_ids=start.new_ids)
-    checkpoint = Checkpoint(folder=output / _CHECKPOINT, run=trainer.digest(origin))
+    checkpoint = Checkpoint(folder=output / CHECKPOINT, run=trainer.digest(origin))
     steps = trainer.run(checkpoint, progress)
     finished = model.merge_and_unload() if config.method == "lora" else model
     finished = finished.to("cpu")
@@ -121,14 +123,14 @@ def _train(
     return report
 
 
-_CHECKPOINT, _SETTINGS = "checkpoint", "training.json"
+CHECKPOINT, _SETTINGS = "checkpoint", "training.json"
 
 
 def _check_output(output: Path) -> None:
     """A folder that is new, empty or begun."""
     try:
         free = not any(output.iterdir()) if output.is_dir() else not output.exists()
-        if not free and not is_begun(output / _CHECKPOINT):
+        if not free and not is_begun(output / CHECKPOINT):
             raise InputError(f"{output} is there already: name a new folder")
     except OSError as error:
         raise StorageError(f"cannot read {output}: {error.strerror}") from None
