@@ -31,7 +31,7 @@ from embedsearch.word2vec.folder import (
 )
 from embedsearch.word2vec.gold import Analogies, Similarity, rate_pairs, read_gold, solve_analogies
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
-from embedsearch.word2vec.sentence_model import EMBEDDING_FOLDER, sentence_model_files
+from embedsearch.word2vec.sentence_model import DRAFT, EMBEDDING_FOLDER, sentence_model_files
 from embedsearch.word2vec.text import read_sequences
 from embedsearch.word2vec.training import train_word2vec
 
@@ -41,7 +41,7 @@ _SIGNS = ("+", "-")
 _MADE = (
     *(CONFIG, CHECKPOINT, SETTINGS, VECTORS, OUTPUT),
     *(EMBEDDING_FOLDER, "1_Normalize", "modules.json", "config_sentence_transformers.json"),
-    *(LOCK_NAME, OWNER_NAME),
+    *(LOCK_NAME, OWNER_NAME, DRAFT),
 )
 """In the folder that is trained into, which may lie among the texts, or they in it."""
 _MODEL_TOKENIZER = Path(EMBEDDING_FOLDER) / FILE_NAME
