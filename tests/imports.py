@@ -1,7 +1,7 @@
 """Which module imports which, read from the source, and the rules that this must keep.
 
-Layers: types, errors, device < text, tuning < the bricks < pipelines < cli, server. An import goes
-to the same layer or a lower one, and a brick never imports another brick.
+Layers: types, errors, device, lock < text, tuning < the bricks < pipelines < cli, server. An import
+goes to the same layer or a lower one, and a brick never imports another brick.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-VALUES = {"types", "errors", "device"}
+VALUES = {"types", "errors", "device", "lock"}
 TEXT = {"text", "tuning"}
 BRICKS = {"word2vec", "encoder", "generation", "index", "store"}
 SHELLS = {"cli", "server"}

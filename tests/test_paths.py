@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 import embedsearch as es
+from embedsearch.answers.language_models import LanguageModelConfig, load_language_model
 from embedsearch.encoder.resolve import resolve_model
 from embedsearch.errors import InputError
 from embedsearch.evaluation.judged import read_judged
 from embedsearch.evaluation.squad import read_squad
+from embedsearch.songs.training import train_songs
 from embedsearch.text.groups import read_groups
 from embedsearch.text.paths import typed_path
 from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.words.queries import train_words
 
 
 def test_a_path_is_what_was_typed_with_the_home(tmp_path, monkeypatch):
@@ -43,8 +48,23 @@ def test_what_no_file_can_be_called(wrong, told):
         Tokenizer.load,
         es.open,
         lambda path: read_groups([path]),
+        es.CausalLM.load,
+        lambda path: load_language_model(LanguageModelConfig(llm=path)),
+        lambda path: train_songs("lists.txt", path),
+        lambda path: train_words(["text.txt"], path),
+        lambda path: es.train_lm([], start=None, output=path),
     ]
     for take in takers:
         with pytest.raises(InputError, match=told) as caught:
             take(wrong)
         assert len(str(caught.value)) < 500
+
+
+def test_a_folder_that_one_may_not_enter(monkeypatch):
+    def lstat(_path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    for take in (typed_path, resolve_model, Tokenizer.load, es.CausalLM.load):
+        with pytest.raises(InputError, match="'closed/model' cannot be used: you may not enter"):
+            take("closed/model")

@@ -37,10 +37,11 @@ class Problem:
 
     `marker`: it points to no passage and was taken out; `quote`: these words do not stand in the
     passage cited; `support`: a sentence that cites nothing, or something else than it says;
-    `length`: the text was cut off at `max_new_tokens`; `server`: it broke off, and why.
+    `length`: the text was cut off at `max_new_tokens`; `filter`: by the server's content filter;
+    `server`: it broke off, and why.
     """
 
-    kind: Literal["marker", "quote", "support", "length", "server"]
+    kind: Literal["marker", "quote", "support", "length", "filter", "server"]
     text: str
 
 
@@ -63,7 +64,8 @@ class Answer:
     """What was found out. `text` holds the markers of `citations`.
 
     `hits` are the passages that were read, best first. `generator` is the language model's name,
-    or `extractive`. `abstained`: the passages do not answer, which is all that `text` says then.
+    or `extractive`. `abstained`: the passages do not answer, which is all that `text` says then. It
+    is empty where a language model was cut off before it began to answer.
     `problems` is what the check of a language model's text found.
     """
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
+_ITEM = r"(?:\d{1,3}\s*[-–]\s*\d{1,3}|\d{1,9})"
 _WRITTEN = re.compile(
     r"(?P<code>```.*?(?:```|\Z)|`[^`\n]+`)"  # an index in a program is no marker
-    r"|[ \t]*\[\s*(?P<numbers>\d{1,9}(?:\s*[,;]\s*\d{1,9})*)\s*\]",
+    rf"|[ \t]*[\[［【]\s*(?P<items>{_ITEM}(?:\s*[,;，、]\s*{_ITEM})*)\s*(?:†[^\]］】\n]*)?[\]］】]",
     re.DOTALL,
 )
 _OWN = re.compile(r" ?(?<!\S)\[(\d+)\]")
@@ -20,18 +21,23 @@ def set_markers(text: str, given: Container[int]) -> tuple[str, list[str]]:
     unknown: list[str] = []
 
     def rewrite(found: re.Match[str]) -> str:
-        numbers = re.findall(r"\d+", found["numbers"] or "0")
-        if 0 in map(int, numbers):  # the first source is 1, the first item of an array 0
+        items = re.findall(_ITEM, found["items"] or "")
+        ranges = [_range(item) for item in items]
+        if not items or not all(ranges):
             return found[0]
-        kept = ""
-        for number in numbers:
-            if int(number) in given:
-                kept += f" [{int(number)}]"
-            else:
-                unknown.append(number)
-        return kept
+        for item, numbers in zip(items, ranges, strict=True):
+            if not all(number in given for number in numbers):
+                unknown.append(item)
+        return "".join(f" [{n}]" for numbers in ranges for n in numbers if n in given)
 
     return _WRITTEN.sub(rewrite, text).strip(), unknown
+
+
+def _range(item: str) -> range:
+    """The numbers of `2` or `1-3`; none where it is no marker: the first source is 1, the first
+    item of an array 0."""
+    first, *rest = map(int, re.findall(r"\d+", item))
+    return range(first, (rest or [first])[0] + 1) if first else range(0)
 
 
 def numbers_of(text: str) -> list[int]:

@@ -122,12 +122,19 @@ def _stream(messages: list[dict[str, str]], writing: Writing, stages: Stages) ->
 
 
 def _of(generation: Generation) -> _Written:
-    cut = Problem(kind="length", text="max_new_tokens came before the end")
+    problem = None
+    if generation.finish == "length":
+        told = "max_new_tokens came before the end"
+        if not _without_thoughts(generation.text).strip():
+            told = f"its {generation.completion_tokens} tokens were used up before it began"
+        problem = Problem(kind="length", text=told)
+    elif generation.finish == "filter":
+        problem = Problem(kind="filter", text="the server's content filter withheld what followed")
     return _Written(
         text=generation.text,
         prompt_tokens=generation.prompt_tokens,
         completion_tokens=generation.completion_tokens,
-        problem=cut if generation.finish == "length" else None,
+        problem=problem,
     )
 
 
@@ -147,7 +154,7 @@ def _answer(
     )
     broken = [written.problem] if written.problem else []
     said = _without_thoughts(written.text)
-    abstained = says_nothing(said)
+    abstained = says_nothing(said) and not (broken and not said.strip())
     if abstained:
         checked = Checked(text=NO_ANSWER, citations=(), problems=())
     else:

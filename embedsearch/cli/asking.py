@@ -150,7 +150,7 @@ def ask(
         _print_sources(answer)
     if any(problem.kind == "server" for problem in answer.problems):
         return WRONG_USE
-    return NOTHING_FOUND if answer.abstained else DONE
+    return NOTHING_FOUND if answer.abstained or not answer.text else DONE
 
 
 class _Shown:
@@ -176,7 +176,8 @@ def _tell(answer: Answer) -> None:
         "marker": "a marker that points to no source was taken out: {}",
         "quote": "these words do not stand in their source: {}",
         "support": "no source supports: {}",
-        "length": "the answer was cut off: {}; --max-new-tokens sets how many",
+        "length": "the answer was cut off: {}; raise --max-new-tokens",
+        "filter": "the answer is not whole: {}",
         "server": "the answer is not whole: {}",
     }
     for problem in answer.problems:

@@ -43,12 +43,14 @@ from embedsearch.cli.encoder_options import (
     WeightDecay,
 )
 from embedsearch.cli.encoder_output import print_training
+from embedsearch.cli.interruption import resumable
 from embedsearch.cli.main import DONE
 from embedsearch.cli.options import DEFAULT_DB, Device, Json
 from embedsearch.cli.terminal import TerminalProgress
 from embedsearch.collection.collection import Collection
 from embedsearch.collection.models import Compute
 from embedsearch.encoder.resolve import DEFAULT_MODEL
+from embedsearch.encoder.training.checkpoint import state_folder
 from embedsearch.encoder.training.config import EncoderTrainingConfig
 from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
 from embedsearch.errors import InputError
@@ -58,6 +60,7 @@ from embedsearch.finetuning.data import TrainingDataConfig
 from embedsearch.finetuning.hard_negatives import MiningConfig
 from embedsearch.finetuning.promotion import Promote, PromotionConfig
 from embedsearch.finetuning.training import train_encoder
+from embedsearch.text.paths import typed_path
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import Mode
 
@@ -241,7 +244,12 @@ def encoder(
         raise typer.BadParameter("give INPUT, or --from-collection to make pairs of documents")
     if tokenizer and base:
         raise typer.BadParameter("give either --model or --tokenizer, not both")
-    with TerminalProgress() as progress, _new_base(tokenizer, layers, hidden, seed) as new:
+    made = typed_path(out).resolve()
+    with (
+        resumable(state_folder(made), made=made),
+        TerminalProgress() as progress,
+        _new_base(tokenizer, layers, hidden, seed) as new,
+    ):
         base, name = new or base, f"random weights for {tokenizer}" if new else ""
         if collected:
             home = db or Path(os.environ.get("EMBEDSEARCH_DB", DEFAULT_DB))

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from embedsearch.cli.interruption import resumable
 from embedsearch.cli.main import DONE
 from embedsearch.cli.options import Json
 from embedsearch.cli.output import print_json, remark_skipped
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.errors import InputError
 from embedsearch.generation.training import (
+    CHECKPOINT,
     ArchitectureConfig,
     LMTrainingConfig,
     Pair,
@@ -137,7 +139,7 @@ def lm(
         context=context,
     )
     found = read_pairs(pairs)
-    with TerminalProgress() as progress:
+    with resumable(out / CHECKPOINT), TerminalProgress() as progress:
         if base is not None:
             usual, asked = asdict(ArchitectureConfig()), asdict(architecture)
             of_new = {name: value != usual[name] for name, value in asked.items()} | {

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from embedsearch.cli.interruption import NOTHING_SAVED, Interrupted
 from embedsearch.cli.terminal import plain
 from embedsearch.errors import EmbedSearchError
 
 DONE, NOTHING_FOUND, WRONG_USE, INTERNAL, INTERRUPTED = 0, 1, 2, 70, 130
-_GOES_ON = {"index", "reindex", "train encoder", "train lm", "train word2vec"}
-"""Commands that keep what they have done so far."""
+_GOES_ON = {"index", "reindex"}
+"""Commands that keep what they have done so far, whatever that is."""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except EmbedSearchError as error:
         return _fail(str(error), WRONG_USE)
+    except Interrupted as stop:
+        return _fail(str(stop), INTERRUPTED)
     except KeyboardInterrupt:
         return _fail(_interrupted(sys.argv[1:] if arguments is None else arguments), INTERRUPTED)
     except BrokenPipeError:
@@ -94,9 +97,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _interrupted(arguments: Sequence[str]) -> str:
-    if not _GOES_ON.intersection((" ".join(arguments[:1]), " ".join(arguments[:2]))):
-        return "interrupted"
-    return "interrupted; what was done is kept, the same command goes on from there"
+    if _GOES_ON.intersection(arguments[:1]):
+        return "interrupted; what was done is kept, the same command goes on from there"
+    return NOTHING_SAVED if list(arguments[:1]) == ["train"] else "interrupted"
 
 
 def _drop_output() -> None:

@@ -15,6 +15,7 @@ from embedsearch.cli.output import print_json, remark, remark_skipped
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.errors import InputError
 from embedsearch.text.formats.reading import SAVED_NAMES
+from embedsearch.text.paths import typed_path
 from embedsearch.text.terms import Term, TermConfig, mine_terms
 from embedsearch.text.texts import TextFiles
 from embedsearch.text.tokenizer import Tokenizer
@@ -163,7 +164,7 @@ def _print_terms(mined: list[Term]) -> None:
 def _texts(inputs: Sequence[Path], out: Path) -> TextFiles:
     """All texts but what an earlier training wrote into `out`. InputError where that is a file:
     better known before the work than after it."""
-    if out.exists() and not out.is_dir():
+    if typed_path(out).exists() and not out.is_dir():
         raise InputError(f"{plain(str(out))} is a file: --out names a folder")
     return TextFiles(inputs, exclude=[out / name for name in SAVED_NAMES])
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from embedsearch.cli.interruption import resumable
 from embedsearch.cli.main import DONE, NOTHING_FOUND
 from embedsearch.cli.options import Json
 from embedsearch.cli.output import print_json, remark
@@ -15,6 +16,7 @@ from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.errors import InputError
 from embedsearch.word2vec.config import Word2VecConfig
 from embedsearch.words.queries import (
+    CHECKPOINT,
     WordsEvaluation,
     evaluate_words,
     load_vectors,
@@ -124,7 +126,7 @@ def word2vec(
         deterministic=deterministic,
         device=device,
     )
-    with TerminalProgress() as progress:
+    with resumable(out / CHECKPOINT), TerminalProgress() as progress:
         report = train_words(
             files, out, config, tokenizer=tokenizer, start=start, progress=progress
         )

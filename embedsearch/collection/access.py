@@ -18,6 +18,7 @@ from embedsearch.errors import (
     StorageError,
     StoreError,
 )
+from embedsearch.lock import writer_lock
 from embedsearch.store.database import (
     DATABASE_NAME,
     OWN_FILES,
@@ -29,10 +30,10 @@ from embedsearch.store.database import (
     schema_is_current,
 )
 from embedsearch.store.documents import count
-from embedsearch.store.lock import writer_lock
 from embedsearch.text.paths import typed_path
 
 MIGRATION_WAIT_S = 5.0
+_MEANWHILE = ". Searching works meanwhile"
 
 
 class Access:
@@ -101,7 +102,8 @@ class Access:
         self._check_open()
         if self.read_only:
             raise StorageError(f"{self.folder} was opened read-only; open it again for writing")
-        with plain_errors(self.folder / DATABASE_NAME), writer_lock(self.folder):
+        lock = writer_lock(self.folder, meanwhile=_MEANWHILE)
+        with plain_errors(self.folder / DATABASE_NAME), lock:
             db = open_database(self.folder, read_only=False)
             try:
                 yield db

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedsearch.encoder.token_rows import Vocabulary
 from embedsearch.errors import InputError, StorageError
+from embedsearch.tuning.folders import published
 from embedsearch.tuning.static_folder import fill_static_folder, write_json
 
 if TYPE_CHECKING:
@@ -31,39 +31,22 @@ def check_new(folder: Path) -> None:
         above = next(path for path in folder.resolve().parents if path.exists())
         tempfile.TemporaryDirectory(dir=above).cleanup()
     except OSError as error:
-        raise _unwritten(folder, error) from None
+        raise StorageError(f"{folder} cannot be written: {error.strerror or error}") from None
 
 
 def write_static(
     folder: Path, vocabulary: Vocabulary, tokens: NDArray[np.float32], config: Mapping[str, Any]
 ) -> Path:
-    """Writes the model beside its place and moves it there; returns `folder`.
+    """Writes the model, see `published`; returns `folder`. `tokens` has a row for every token id.
 
-    `tokens` has a row for every token id. Raises StorageError where it cannot be written.
+    Raises LockedError, StorageError.
     """
     text = vocabulary.backend.to_str(pretty=True)
-    place = folder.resolve()  # `.` and a link have neither name nor place of their own
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-        try:
-            fill_static_folder(
-                draft,
-                tokens,
-                lambda home: (home / "tokenizer.json").write_text(text, encoding="utf-8"),
-            )
-            write_json(draft / CONFIG_NAME, dict(config))
-            if place.is_dir() and not any(place.iterdir()):  # perhaps where the user stands
-                for path in sorted(draft.iterdir()):  # modules.json comes after the weights
-                    path.replace(place / path.name)
-            else:
-                draft.replace(place)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
-        raise _unwritten(folder, error) from None
+    with published(folder) as draft:
+        fill_static_folder(
+            draft,
+            tokens,
+            lambda home: (home / "tokenizer.json").write_text(text, encoding="utf-8"),
+        )
+        write_json(draft / CONFIG_NAME, dict(config))
     return folder
-
-
-def _unwritten(folder: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot write the model {folder}: {error.strerror or error}")

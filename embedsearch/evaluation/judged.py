@@ -67,7 +67,7 @@ def check_judgements(folder: Path, qrels: Qrels, corpus: set[str], progress: Pro
     if len(missing) == len(relevant):
         raise InputError(
             f"none of the {len(relevant)} relevant documents is in the corpus of {folder}: "
-            f"{_some(missing)}; the ids of the judgements are not those of the corpus"
+            f"{_some(missing)}; the corpus has ids such as {_some(sorted(corpus)[:1])}"
         )
     if missing:
         progress.note(

@@ -146,9 +146,10 @@ def check_documents(
     """InputError where none of the relevant documents of `folder` is in the collection."""
     relevant = {d for grades in qrels.values() for d, grade in grades.items() if grade > 0}
     if not any(document in collection for document in sorted(relevant)):
+        other = next((f"has ids such as {each.id!r}" for each in collection), "is empty")
         raise InputError(
-            f"none of the {len(relevant)} relevant documents of {folder} is in "
-            f"{collection.folder}, for instance {min(relevant)!r}: its questions are about others"
+            f"none of the {len(relevant)} relevant documents of {folder} is in the collection: the "
+            f"judgements have ids such as {min(relevant)!r}, {collection.folder} {other}"
         )
 
 

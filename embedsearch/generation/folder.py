@@ -9,6 +9,7 @@ from typing import Any
 
 from embedsearch.errors import ModelError, NotFoundError
 from embedsearch.text.hub import cached, fetch, is_hub_id
+from embedsearch.text.paths import typed_path
 
 CONFIG = "config.json"
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
@@ -21,12 +22,13 @@ _CAUSAL = ("ForCausalLM", "LMHeadModel")
 def find_model(model: str | Path) -> Path:
     """The folder of a model: a folder itself, or a hub id, from the hub's cache if it is there.
 
-    Raises NotFoundError for what does not exist, ModelError where fetching fails.
+    Raises NotFoundError for what does not exist, InputError for what no file can be called,
+    ModelError where fetching fails.
     """
-    path = _path(model)
-    if path is not None and path.is_dir():
+    path = typed_path(model)
+    if str(model) and path.is_dir():
         return path.resolve()
-    if path is None or isinstance(model, Path) or not is_hub_id(model) or path.exists():
+    if isinstance(model, Path) or not is_hub_id(model) or path.exists():
         raise NotFoundError(f"there is no folder of a language model {str(model)!r}")
     here = _cached(model)
     if here is not None:
@@ -35,19 +37,12 @@ def find_model(model: str | Path) -> Path:
 
 
 def at_hand(model: str) -> bool:
-    """Whether a model is a folder, or in the hub's cache, so that nothing would be fetched."""
-    path = _path(model)
-    return path is not None and (path.is_dir() or (is_hub_id(model) and _cached(model) is not None))
+    """Whether a model is a folder, or in the hub's cache, so that nothing would be fetched.
 
-
-def _path(model: str | Path) -> Path | None:
-    """The place that a model names; None for a name that no file can have."""
-    try:
-        path = Path(model).expanduser()
-        path.exists()
-    except (OSError, RuntimeError, ValueError):  # too long, or in the home of nobody
-        return None
-    return path if str(model) else None
+    InputError for what no file can be called.
+    """
+    is_folder = bool(model) and typed_path(model).is_dir()
+    return is_folder or (is_hub_id(model) and _cached(model) is not None)
 
 
 def _cached(model: str) -> Path | None:

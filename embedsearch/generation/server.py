@@ -26,6 +26,8 @@ AT_ONCE = 8
 _BYTES_A_TOKEN = 3
 _TOKENS_A_MESSAGE = 8
 _HALF = "\ufffd"
+_FINISHES: Mapping[str, Finish] = {"length": "length", "content_filter": "filter"}
+"""All others are ends."""
 
 
 class ServerLM:
@@ -151,15 +153,12 @@ class ServerLM:
                 return "", None, counts
             choice = event["choices"][0]
             part = choice.get("delta") or choice.get("message") or choice
-            piece = part.get("content") or part.get("text") or ""
-            if not isinstance(piece, str):
-                raise TypeError
+            piece = _text_of(part.get("content") or part.get("text") or "")
         except (AttributeError, IndexError, KeyError, TypeError):
             shown = self._endpoint.shown(repr(event))
             raise self._endpoint.failure(f"does not speak OpenAI's protocol: {shown}") from None
         ended = choice.get("finish_reason")
-        finish: Finish | None = "length" if ended == "length" else "end" if ended else None
-        return piece, finish, counts
+        return piece, _FINISHES.get(str(ended), "end") if ended else None, counts
 
     def _body(self, prompt: Prompt, config: GenerationConfig, seed: int) -> dict[str, Any]:
         if config.num_beams > 1:
@@ -189,6 +188,17 @@ class ServerLM:
         if config.stop:
             body["stop"] = list(config.stop)
         return body
+
+
+def _text_of(content: Any) -> str:
+    """The text of a message's content, which may come in parts of several kinds: only those of the
+    kind `text` belong to it. TypeError for what is no content."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise TypeError
+    parts = [part for part in content if part["type"] == "text"]
+    return "".join(_text_of(part["text"]) for part in parts)
 
 
 def _whole_characters(text: str) -> tuple[str, str]:

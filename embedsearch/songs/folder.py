@@ -15,30 +15,19 @@ that breaks off between two files leaves a folder that is refused.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedsearch.errors import (
-    EmbedSearchError,
-    IndexFileError,
-    LockedError,
-    NotFoundError,
-    StorageError,
-)
+from embedsearch.errors import IndexFileError, NotFoundError
 from embedsearch.songs.catalogue import Catalogue, Song
 from embedsearch.songs.coldstart import TextMap
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.cooccurrence import Cooccurrence
-from embedsearch.store.lock import writer_lock
 from embedsearch.types import Encoder
 from embedsearch.word2vec.folder import (
-    PARTIAL,
     block_writer,
     checksum,
     folder_files,
@@ -47,6 +36,7 @@ from embedsearch.word2vec.folder import (
     matrix_writer,
     read_matrix,
     replace_files,
+    saving,
 )
 
 if TYPE_CHECKING:
@@ -62,8 +52,6 @@ TUNING = "tuning.json"
 FORMAT = 1
 _STAMPED = ("vectors", "playlists", "names", "catalogue")
 _MAX_BYTES = 4 << 30
-_PATIENCE_S = 10.0
-"""How long a saving waits for another one of the same folder; one takes a second at most."""
 
 
 def save_recommender(
@@ -76,19 +64,9 @@ def save_recommender(
     """
     files = _files(found, folder, tuning)
     unused = [path for path in (folder / TEXT_MAP, folder / TUNING) if path not in files]
-    try:
-        (folder / VECTORS).mkdir(parents=True, exist_ok=True)
-        with _only_writer(folder):
-            for path in (*files, *unused):
-                _remove(path.parent.glob(f"{path.name}.*{PARTIAL}"))  # of a process that was killed
-            replace_files(files)
-            _remove(unused)
-    except OSError as error:
-        if isinstance(error, EmbedSearchError):
-            raise
-        raise StorageError(
-            f"cannot write {folder}: {error.strerror or error}; what was there before is kept"
-        ) from None
+    with saving(folder):
+        (folder / VECTORS).mkdir(exist_ok=True)
+        replace_files(files, unused)
 
 
 def _files(
@@ -138,20 +116,6 @@ def _files(
         files[folder / TUNING] = block_writer([_json(tuning)])
     files[folder / CONFIG] = block_writer([_json(settings)])
     return files
-
-
-def _only_writer(folder: Path) -> ExitStack:
-    """The lock of the folder. A training of minutes is not lost because another is being saved."""
-    until = time.monotonic() + _PATIENCE_S
-    held = ExitStack()
-    while True:
-        try:
-            held.enter_context(writer_lock(folder))
-            return held
-        except LockedError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
 
 
 def load_recommender(folder: Path, encoder: Encoder | None) -> SongRecommender:
@@ -264,8 +228,3 @@ def _parse(path: Path, text: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise IndexFileError(f"{path} is damaged: {error}") from None
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)

@@ -226,7 +226,8 @@ class SongRecommender:
         return self._space.encode(text)
 
     def save(self, folder: str | Path) -> None:
-        """Writes a folder for `load`. Raises StorageError."""
+        """Writes a folder for `load`. Raises StorageError, LockedError where another saving takes
+        long."""
         from embedsearch.songs.folder import save_recommender
 
         save_recommender(self, Path(folder))

@@ -17,6 +17,7 @@ from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.recommender import SongRecommender
 from embedsearch.songs.song_files import read_songs
 from embedsearch.songs.tuning import tune
+from embedsearch.text.paths import typed_path
 from embedsearch.types import SILENT, Encoder, Progress
 
 
@@ -64,7 +65,7 @@ def train_songs(
     Raises InputError where `songs` has none of the playlists' songs, LockedError, StorageError, and
     as `read_playlists`, `read_songs`, `SongRecommender.fit`.
     """
-    began, out = time.perf_counter(), Path(out)
+    began, out = time.perf_counter(), typed_path(out)
     config = config or SongConfig()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: --out names a folder")

@@ -20,7 +20,7 @@ from embedsearch.errors import (
     StorageError,
     StoreError,
 )
-from embedsearch.store.lock import LOCK_NAME, OWNER_NAME
+from embedsearch.lock import LOCK_NAME, OWNER_NAME
 from embedsearch.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrations
 
 DATABASE_NAME = "collection.sqlite3"

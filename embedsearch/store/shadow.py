@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from embedsearch.errors import LockedError
-from embedsearch.store.lock import try_lock
+from embedsearch.lock import try_lock
 
 LOCK_NAME = "trial.lock"
 

@@ -12,7 +12,8 @@ _SHOWN = 200
 
 
 def typed_path(path: str | Path) -> Path:
-    """The path with `~` resolved; InputError for what no file can be called."""
+    """The path with `~` resolved; InputError for what no file can be called, or where none may be
+    looked for."""
     shown = f"the path {_cut(str(path))!r}"
     if "\0" in str(path):
         raise InputError(f"{shown} has a null character, which no path has")
@@ -24,6 +25,8 @@ def typed_path(path: str | Path) -> Path:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InputError(f"{shown} is too long for a path") from None
+        if isinstance(error, PermissionError):
+            raise InputError(f"{shown} cannot be used: you may not enter its folder") from None
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -255,7 +256,7 @@ class Tokenizer:
     def save(self, folder: str | Path) -> None:
         """Writes tokenizer.json and what belongs to it, for `load` and transformers' AutoTokenizer.
 
-        StorageError where it cannot be written.
+        StorageError where it cannot be written; what was there before is kept then.
         """
         config = {"tokenizer_class": "PreTrainedTokenizerFast", **self._config}
         config |= {f"{role}_token": token for role, token in self.special_tokens.items()}
@@ -265,15 +266,20 @@ class Tokenizer:
         }
         if self._chat_template is not None:
             files[TEMPLATE_NAME] = self._chat_template
+        home = Path(folder)
+        unfinished = {home / name: home / f"{name}.tmp" for name in files}
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
+            home.mkdir(parents=True, exist_ok=True)
+            for path, draft in unfinished.items():
+                draft.write_text(files[path.name], encoding="utf-8")
+            for path, draft in unfinished.items():
+                draft.replace(path)
             if self._chat_template is None:  # one that is there is that of another tokenizer
-                Path(folder, TEMPLATE_NAME).unlink(missing_ok=True)
-            for name, content in files.items():
-                unfinished = Path(folder, f"{name}.tmp")
-                unfinished.write_text(content, encoding="utf-8")
-                unfinished.replace(Path(folder, name))
+                (home / TEMPLATE_NAME).unlink(missing_ok=True)
         except OSError as error:
+            with suppress(OSError):
+                for draft in unfinished.values():
+                    draft.unlink(missing_ok=True)
             raise StorageError(f"cannot write to {str(folder)!r}: {error.strerror}") from None
 
     def _padding(self) -> tuple[str, int]:

@@ -14,13 +14,16 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedsearch.errors import IndexFileError, NotFoundError, StorageError
+from embedsearch.errors import EmbedSearchError, IndexFileError, NotFoundError, StorageError
+from embedsearch.lock import writer_lock
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 
 if TYPE_CHECKING:
@@ -34,20 +37,37 @@ SETTINGS, VECTORS, OUTPUT = "vectors.json", "vectors.safetensors", "output.safet
 FORMAT = 1
 _MAX_JSON_BYTES = 4 << 30
 _MAX_HEADER_BYTES = 1 << 20
-PARTIAL = ".partial"
+_PARTIAL = ".partial"
+_PATIENCE_S = 10.0
+"""How long a saving waits for another one of the same folder; most take a second at most."""
 _INTERRUPTED = "a saving was interrupted, or goes on just now; load again, else save again"
 
 
 def save_folder(found: KeyedVectors, folder: Path) -> None:
     """See `KeyedVectors.save`. Until all is written, what was there before stays as it is."""
     files, _ = folder_files(found, folder)
+    unused = [] if found.output is not None else [folder / OUTPUT]
+    with saving(folder):
+        replace_files(files, unused)
+
+
+@contextmanager
+def saving(folder: Path) -> Iterator[None]:
+    """Makes the folder where it is not there, and holds its lock: files of two savings would not
+    belong together. Waits for another saving, for what made this one may have taken minutes.
+
+    Raises LockedError where that lasts too long, StorageError where the disk refuses something.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_files(files)
-        if found.output is None:
-            (folder / OUTPUT).unlink(missing_ok=True)
+        with writer_lock(folder, patience_s=_PATIENCE_S):
+            yield
     except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from None
+        if isinstance(error, EmbedSearchError):
+            raise
+        raise StorageError(
+            f"cannot write {folder}: {error.strerror or error}; what was there before is kept"
+        ) from None
 
 
 def folder_files(found: KeyedVectors, folder: Path) -> tuple[dict[Path, Write], str]:
@@ -169,17 +189,27 @@ def read_matrix(
 
 
 def replace_file(path: Path, write: Write) -> None:
-    """Lets `write` make a new file beside `path`, which then takes its place."""
-    replace_files({path: write})
+    """Lets `write` make a new file beside `path`, which then takes its place. Several processes may
+    do this at once, the last one wins."""
+    _replace({path: write})
 
 
-def replace_files(files: Mapping[Path, Write]) -> None:
-    """Lets every file be made beside its path; once all are there they take their places in order.
+def replace_files(files: Mapping[Path, Write], unused: Iterable[Path] = ()) -> None:
+    """Lets every file be made beside its path; once all are there they take their places in order,
+    and the `unused` go. Where one cannot be made, all stay as they were.
 
-    Where one cannot be made, all stay as they were. Several processes may do this at once, each
-    file is then that of one of them.
+    The caller holds the folder's lock: what another saving left, it was killed.
     """
-    mark = f".{secrets.token_hex(4)}{PARTIAL}"
+    for path in (*files, *unused):
+        for left in path.parent.glob(f"{escape(path.name)}.????????{_PARTIAL}"):
+            left.unlink(missing_ok=True)
+    _replace(files)
+    for path in unused:
+        path.unlink(missing_ok=True)
+
+
+def _replace(files: Mapping[Path, Write]) -> None:
+    mark = f".{secrets.token_hex(4)}{_PARTIAL}"
     partials = {path: path.with_name(path.name + mark) for path in files}
     try:
         for path, write in files.items():

@@ -176,7 +176,8 @@ class KeyedVectors:
     def save(self, folder: str | Path) -> None:
         """Writes `vectors.json`, `vectors.safetensors` and, where there is one, the second matrix.
 
-        Raises StorageError where the disk is full, read-only or failing.
+        Waits while another saves to the folder. Raises LockedError where that takes long,
+        StorageError where the disk is full, read-only or failing.
         """
         from embedsearch.word2vec.folder import save_folder
 

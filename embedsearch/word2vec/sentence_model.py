@@ -8,7 +8,7 @@ StaticEmbedding of sentence-transformers, written as an ordinary model folder.
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedsearch.errors import InputError, StorageError
+from embedsearch.errors import InputError
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.text.words import word_tokenizer
 from embedsearch.tuning.static_folder import fill_static_folder
-from embedsearch.word2vec.folder import replace_files
+from embedsearch.tuning.storage import on_disk
+from embedsearch.word2vec.folder import replace_files, saving
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ WEIGHT = 1e-3
 """The `a` of the paper, which found 1e-3 to 1e-4 good."""
 EMBEDDING_FOLDER = "0_StaticEmbedding"
 """In the folder of the word vectors, which have files of their own."""
+DRAFT = ".unfinished"
+"""Where they are made."""
 _ROWS_AT_A_TIME = 1 << 12
 _SENTENCE_WORDS = 20
 """Of a typical sentence, to estimate what sentences have in common."""
@@ -51,13 +54,11 @@ def save_sentence_model(
     Text of unknown words alone has the vector zero. Until all is written, what was there before
     stays as it is.
 
-    Raises InputError for vectors without counts, StorageError.
+    Raises InputError for vectors without counts, LockedError, StorageError.
     """
-    try:
-        with sentence_model_files(found, Path(folder), tokenizer, weight) as files:
-            replace_files(files)
-    except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from None
+    home = Path(folder)
+    with saving(home), sentence_model_files(found, home, tokenizer, weight) as files:
+        replace_files(files)
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def sentence_model_files(
     found: KeyedVectors, folder: Path, tokenizer: Tokenizer | None, weight: float = WEIGHT
 ) -> Iterator[dict[Path, Write]]:
     """The files of `save_sentence_model`, for `replace_files`, while they lie in a draft within
-    `folder`. Raises InputError, and OSError for what the disk refuses."""
+    `folder`, whose lock the caller holds. InputError, and OSError for what the disk refuses."""
     if found.counts is None:
         raise InputError("frequent words cannot be told: these vectors have no counts")
     rows = sif_vectors(found.vectors, found.counts, weight)
@@ -76,10 +77,12 @@ def sentence_model_files(
         number = tokenizer.token_to_id(key)
         if number is not None:
             matrix[number] = rows[row]
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as home:
-        draft = Path(home)
+    draft = folder / DRAFT
+    try:
+        shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
+        draft.mkdir()
         fill_static_folder(draft, matrix, tokenizer.save, embedding_path=EMBEDDING_FOLDER)
+        on_disk(draft)
         files: dict[Path, Write] = {}
         for path in sorted(draft.rglob("*")):  # modules.json is the last
             target = folder / path.relative_to(draft)
@@ -88,6 +91,8 @@ def sentence_model_files(
             else:
                 files[target] = path.replace
         yield files
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def sif_vectors(vectors: Vectors, counts: NDArray[np.int64], weight: float) -> Vectors:

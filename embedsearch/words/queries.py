@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from embedsearch.errors import EmbedSearchError, InputError, NotFoundError, StorageError
-from embedsearch.store.lock import LOCK_NAME, OWNER_NAME, writer_lock
+from embedsearch.errors import InputError, NotFoundError, StorageError
+from embedsearch.lock import LOCK_NAME, OWNER_NAME
 from embedsearch.text.formats.reading import FILE_NAME
+from embedsearch.text.paths import typed_path
 from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.tuning.folders import only_training
 from embedsearch.types import SILENT, Progress
 from embedsearch.word2vec.checkpoint import remove_checkpoint
 from embedsearch.word2vec.config import Word2VecConfig
@@ -31,7 +31,7 @@ from embedsearch.word2vec.folder import (
 )
 from embedsearch.word2vec.gold import Analogies, Similarity, rate_pairs, read_gold, solve_analogies
 from embedsearch.word2vec.keyed_vectors import KeyedVectors
-from embedsearch.word2vec.sentence_model import EMBEDDING_FOLDER, sentence_model_files
+from embedsearch.word2vec.sentence_model import DRAFT, EMBEDDING_FOLDER, sentence_model_files
 from embedsearch.word2vec.text import read_sequences
 from embedsearch.word2vec.training import train_word2vec
 
@@ -41,7 +41,7 @@ _SIGNS = ("+", "-")
 _MADE = (
     *(CONFIG, CHECKPOINT, SETTINGS, VECTORS, OUTPUT),
     *(EMBEDDING_FOLDER, "1_Normalize", "modules.json", "config_sentence_transformers.json"),
-    *(LOCK_NAME, OWNER_NAME),
+    *(LOCK_NAME, OWNER_NAME, DRAFT),
 )
 """In the folder that is trained into, which may lie among the texts, or they in it."""
 _MODEL_TOKENIZER = Path(EMBEDDING_FOLDER) / FILE_NAME
@@ -87,9 +87,11 @@ def train_words(
     Raises as `train_word2vec` and `read_sequences`, and LockedError where another process trains
     into the folder.
     """
-    began, out = time.perf_counter(), Path(out)
+    began, out = time.perf_counter(), typed_path(out)
     config = config or Word2VecConfig()
-    with _only_writer(out):
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: --out names a folder")
+    with only_training(out):
         vectors = _train(files, out, config, tokenizer, start, progress)
     return WordsReport(
         out=str(out),
@@ -136,30 +138,6 @@ def _train(
         ) from None
     remove_checkpoint(out / CHECKPOINT)
     return vectors
-
-
-@contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
-    """Holds the folder's lock: two trainings would take one another's checkpoints away. A folder
-    that was made for it is gone where nothing came of the training."""
-    with ExitStack() as held:
-        try:
-            if out.exists() and not out.is_dir():
-                raise InputError(f"{out} is a file: --out names a folder")
-            made = not out.exists()
-            out.mkdir(parents=True, exist_ok=True)
-            held.enter_context(writer_lock(out))
-        except OSError as error:
-            if isinstance(error, EmbedSearchError):
-                raise
-            raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
-        try:
-            yield
-        except BaseException:
-            with suppress(OSError):  # it may be gone already
-                if made and {path.name for path in out.iterdir()} <= {LOCK_NAME, OWNER_NAME}:
-                    shutil.rmtree(out)
-            raise
 
 
 def load_vectors(path: str | Path) -> KeyedVectors:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from embedsearch.answers.answer import NO_ANSWER, AnswerConfig, Problem
@@ -67,6 +69,12 @@ def test_the_model_is_given_numbered_passages(collection):
     [
         ("Ada Byron [9].", "Ada Byron.", [("marker", "[9]"), ("support", "Ada Byron.")]),
         ("Ada Byron [1, 7].", "Ada Byron [1].", [("marker", "[7]")]),
+        ("Ada Byron [1-3].", "Ada Byron [1].", [("marker", "[1-3]")]),
+        ("Ada Byron【1】.", "Ada Byron [1].", []),
+        ("Ada Byron 【1†L1-L4】.", "Ada Byron [1].", []),
+        ("Ada Byron ［1，2］.", "Ada Byron [1].", [("marker", "[2]")]),
+        ("Ada Byron [0-1] [2-1] [1].", "Ada Byron [0-1] [2-1] [1].",
+         [("support", "Ada Byron [0-1] [2-1].")]),
         ("Ada Byron.", "Ada Byron.", [("support", "Ada Byron.")]),
         ("It was opened in 1895 [1].", "It was opened in 1895 [1].",
          [("support", "It was opened in 1895.")]),
@@ -165,13 +173,42 @@ def test_what_a_model_thinks_aloud_is_no_answer(collection, opening):
     answer = ask(collection, thoughts + "Ada Byron opened it [1].")
     assert (answer.text, answer.problems) == ("Ada Byron opened it [1].", ())
     assert ask(collection, thoughts + NO_ANSWER).abstained
-    unfinished = ask(
-        collection, "<think> Hm, hm, hm", generation=GenerationConfig(max_new_tokens=2)
-    )
-    assert unfinished.abstained
-    assert [problem.kind for problem in unfinished.problems] == ["length"]
+    assert ask(collection, f"{thoughts} \n").abstained
     said = "The tag </think> ends it [1]."
     assert ask(collection, said).text == said
+
+
+@pytest.mark.parametrize("says", ["<think> Hm, hm, hm", "<think></think> so so"])
+def test_a_model_that_is_cut_off_while_it_thinks_has_not_said_that_there_is_no_answer(
+    collection, says
+):
+    cut = ask(collection, says, generation=GenerationConfig(max_new_tokens=1))
+    assert (cut.text, cut.abstained, cut.citations) == ("", False, ())
+    told = "its 1 tokens were used up before it began"
+    assert cut.problems == (Problem(kind="length", text=told),)
+    broken = ask(collection, None, generator=ScriptedLM("<think> Hm", breaks=9))
+    assert (broken.text, broken.abstained) == ("", False)
+    assert [problem.kind for problem in broken.problems] == ["server"]
+
+
+def test_many_markers_in_one(collection):
+    """Also in other brackets, as some models were taught."""
+    for markers in ("[1-3]", "[1–3]", "[1, 2; 3]", "【1，2-3】"):
+        says = f"All of it {markers}."
+        answer = collection.ask("bridge bread moon", generator=ScriptedLM(says))
+        assert answer.text == "All of it [1] [2] [3]."
+        assert [citation.marker for citation in answer.citations] == ["[1]", "[2]", "[3]"]
+        assert answer.plain_text == "All of it."
+
+
+@pytest.mark.parametrize("says", ["", "Ada Byron [1]"])
+def test_a_content_filter_is_told(collection, monkeypatch, says):
+    model = ScriptedLM(says)
+    told = model._say
+    monkeypatch.setattr(model, "_say", lambda *given: replace(told(*given), finish="filter"))
+    answer = ask(collection, None, generator=model)
+    assert (answer.text, answer.abstained) == (says, False)
+    assert answer.problems[-1].kind == "filter"
 
 
 def test_a_quote_is_cited_where_it_stands(collection):

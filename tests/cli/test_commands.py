@@ -624,11 +624,7 @@ def test_a_relative_model_is_found_from_anywhere(cli, tmp_path, tiny, monkeypatc
     [
         (("index", "docs"), True),
         (("reindex",), True),
-        (("train", "encoder", "pairs.jsonl"), True),
-        (("train", "lm", "pairs.jsonl"), True),
-        (("train", "word2vec", "texts"), True),
         (("train", "songs", "lists.txt"), False),
-        (("train", "tokenizer", "texts"), False),
         (("search", "index"), False),
         ((), False),
     ],

@@ -188,7 +188,8 @@ def test_a_training_that_is_interrupted_promises_nothing(cli, tmp_path, monkeypa
 
     monkeypatch.setattr("embedsearch.cli.songs.train_songs", interrupt)
     outcome = cli("train", "songs", "train.jsonl", "--out", "m", "--encoder", "none")
-    assert (outcome.code, outcome.out, outcome.err) == (130, "", "embedsearch: interrupted\n")
+    told = "embedsearch: interrupted; nothing was saved, the same command begins anew\n"
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", told)
 
 
 def test_the_example_of_the_help_finds_songs(cli, tmp_path):

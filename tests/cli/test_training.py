@@ -54,6 +54,7 @@ def test_what_was_trained_is_no_text(cli, texts):
 def test_a_file_is_no_folder_to_train_into(cli, texts):
     (texts / "made").write_text("mine", encoding="utf-8")
     assert_error(cli("train", "tokenizer", "texts", "--out", "texts/made"), "is a file: --out")
+    assert_error(cli("train", "tokenizer", "texts", "--out", "w" * 300), "too long for a path")
     assert (texts / "made").read_text(encoding="utf-8") == "mine"
 
 

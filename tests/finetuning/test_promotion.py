@@ -198,8 +198,11 @@ def test_the_verdict():
 
 def test_questions_about_other_documents_are_refused(tmp_path, judged):
     with Collection.open(tmp_path / "c", model=FakeEncoder()) as collection:
+        with pytest.raises(InputError, match=r"none of the 40 relevant documents .* is empty$"):
+            try_model(collection, FakeEncoder(seed=1), judged)
         collection.upsert([Document(id="foreign", text="text")])
-        with pytest.raises(InputError, match="none of the 40 relevant documents"):
+        told = r"judgements have ids such as 'd0', .* has ids such as 'foreign'$"
+        with pytest.raises(InputError, match=told):
             try_model(collection, FakeEncoder(seed=1), judged)
     with pytest.raises(InputError, match="promote"):
         PromotionConfig(promote="always")

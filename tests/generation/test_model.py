@@ -190,7 +190,7 @@ def test_prompts_with_half_a_character(lm):
 def test_folders_that_hold_no_language_model(tmp_path, folder):
     with pytest.raises(NotFoundError, match="nowhere"):
         CausalLM.load(tmp_path / "nowhere")
-    for name in ("~nobody-of-this-name/x", "x" * 5000, ""):
+    for name in ("", "not/a/hub/id"):
         with pytest.raises(NotFoundError, match="no folder of a language model"):
             CausalLM.load(name)
     (tmp_path / "empty").mkdir()

@@ -124,6 +124,42 @@ def test_a_refusal_is_told_at_once(status):
         assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [("stop", "end"), ("tool_calls", "end"), ("length", "length"),
+     ("content_filter", "filter")],
+)  # fmt: skip
+def test_why_it_ended(reason, finish):
+    def ends(exchange):
+        exchange.begin_events()
+        exchange.pieces("Be")
+        exchange.done(reason)
+
+    with serving(ends) as server:
+        [found] = connect(server).generate([MESSAGES])
+    assert (found.text, found.finish) == ("Be", finish)
+
+
+def test_content_in_parts():
+    """Thoughts are parts of another kind."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    parts = [thought, {"type": "text", "text": "Be"}, {"type": "text", "text": "cause"}]
+
+    def streamed(exchange):
+        exchange.begin_events()
+        for part in parts:
+            exchange.event({"choices": [{"delta": {"content": [part]}}]})
+        exchange.done()
+
+    def whole(exchange):
+        exchange.send(200, {"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]})
+
+    with serving(streamed, whole) as server:
+        model = connect(server)
+        assert [each.text for each in model.generate([MESSAGES])] == ["Because"]
+        assert [each.text for each in model.generate([MESSAGES])] == ["Because"]
+
+
 def half(exchange):
     exchange.begin_events()
     exchange.pieces("Half", " a")
@@ -177,11 +213,14 @@ def test_a_broken_stream_gives_what_came(answer, told):
         (lambda e: e.send(200, [1]), "does not speak OpenAI's protocol"),
         (lambda e: e.send(200, {"choices": [1]}), "does not speak OpenAI's protocol"),
         (lambda e: e.send(200, {"choices": [{"message": {"content": 1}}]}), "OpenAI's protocol"),
+        (lambda e: e.send(200, {"choices": [{"message": {"content": [1]}}]}), "OpenAI's protocol"),
+        (lambda e: e.send(200, {"choices": [{"message": {"content": [{"type": "text"}]}}]}),
+         "OpenAI's protocol"),
         (lambda e: e.send(200, {}), "broke off"),
         (lambda e: e.send(200, b"[" * 100_000), "does not answer in JSON"),
         (lambda e: e.wait(4), "no answer for 2 s"),
     ],
-)
+)  # fmt: skip
 def test_answers_that_are_none(answer, told):
     with serving(answer) as server, pytest.raises(ServerError, match=told):
         connect(server, HASTY if "for 2 s" in told else PATIENT).generate([MESSAGES])

@@ -25,10 +25,10 @@ from embedsearch.errors import (
     NotFoundError,
     StorageError,
 )
+from embedsearch.lock import writer_lock
 from embedsearch.songs import Song, SongRecommender
 from embedsearch.songs.playlists import collect
 from embedsearch.songs.ranking import unit
-from embedsearch.store.lock import writer_lock
 from tests.fake_encoder import FakeEncoder
 from tests.songs.playlists import MOODS, SMALL, mood_of, playlists, song_id, songs
 
@@ -433,7 +433,7 @@ def test_the_reason_is_told_where_a_matrix_does_not_fit(tmp_path):
 
 def test_two_writers_at_once(recommender, tmp_path, monkeypatch):
     with writer_lock(tmp_path), monkeypatch.context() as patch:
-        patch.setattr("embedsearch.songs.folder._PATIENCE_S", 0.0)
+        patch.setattr("embedsearch.word2vec.folder._PATIENCE_S", 0.0)
         with pytest.raises(LockedError, match="another thread of this process"):
             recommender.save(tmp_path)
     config = replace(SMALL, epochs=1)

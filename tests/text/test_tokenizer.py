@@ -215,6 +215,21 @@ def test_ids_alone_are_the_same(tokenizer, texts, limit, special):
     ]
 
 
+def test_a_disk_that_is_full_leaves_the_tokenizer_that_was_there(tokenizer, tmp_path):
+    resource = pytest.importorskip("resource")
+    tokenizer.with_chat_template("{{ messages }}").save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    longer = tokenizer.with_tokens([f"word{n}" for n in range(9)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before["tokenizer.json"]), hard))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            longer.save(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_save_where_nothing_can_be_written(tokenizer, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot write to"):

@@ -60,4 +60,5 @@ def test_word_vectors_take_the_place_of_an_earlier_model(tmp_path):
         "config_sentence_transformers.json",
         "modules.json",
         "vectors.json",
+        "writer.lock",
     ]

@@ -6,6 +6,9 @@ import errno
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -15,7 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from embedsearch.errors import IndexFileError, InputError, NotFoundError, StorageError
+from embedsearch.errors import (
+    IndexFileError,
+    InputError,
+    LockedError,
+    NotFoundError,
+    StorageError,
+)
+from embedsearch.lock import writer_lock
 from embedsearch.word2vec import KeyedVectors
 from embedsearch.word2vec.keyed_vectors import best_rows
 from tests.word2vec.texts import sentences
@@ -203,7 +213,46 @@ def test_saving_over_what_is_loaded_and_dropping_the_second_matrix(saved):
     last = KeyedVectors.load(folder)
     assert last.output is None
     assert last.counts is None
-    assert sorted(path.name for path in folder.iterdir()) == ["vectors.json", "vectors.safetensors"]
+    files = ["vectors.json", "vectors.safetensors", "writer.lock"]
+    assert sorted(path.name for path in folder.iterdir()) == files
+
+
+def test_two_savings_at_once(tmp_path, monkeypatch):
+    """The second begins when the first has put one of its files in place, and waits for the others:
+    files of both would be refused."""
+    one, other = drawn(), drawn(seed=1)
+    begun, done = Event(), Event()
+    replace = Path.replace
+
+    def slow(path, target):
+        replace(path, target)
+        if not begun.is_set():
+            begun.set()
+            done.wait(0.5)  # in vain, where the second waits
+
+    monkeypatch.setattr(Path, "replace", slow)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(one.save, tmp_path)
+        begun.wait()
+        other.save(tmp_path)
+        done.set()
+        first.result()
+    np.testing.assert_array_equal(KeyedVectors.load(tmp_path).vectors, other.vectors)
+
+
+def test_a_saving_that_lasts_too_long_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("embedsearch.word2vec.folder._PATIENCE_S", 0.0)
+    with writer_lock(tmp_path), pytest.raises(LockedError, match=r"write again when it is done$"):
+        drawn().save(tmp_path)
+
+
+def test_what_a_killed_saving_left_is_taken_away(saved):
+    found, folder = saved
+    mine = folder / "vectors.safetensors.old.partial"
+    for path in (folder / "vectors.safetensors.0badcafe.partial", mine):
+        path.touch()
+    found.save(folder)
+    assert list(folder.glob("*.partial")) == [mine]
 
 
 @pytest.mark.parametrize(

@@ -58,3 +58,11 @@ def _common(found: KeyedVectors, weight: float) -> np.ndarray:
 def test_vectors_without_counts_are_refused(tmp_path, found):
     with pytest.raises(InputError, match="no counts"):
         save_sentence_model(KeyedVectors(found.keys, found.vectors), tmp_path)
+
+
+def test_what_a_killed_saving_left_is_taken_away(tmp_path):
+    (tmp_path / ".unfinished" / "1_Normalize").mkdir(parents=True)
+    (tmp_path / ".unfinished" / "model.safetensors").touch()
+    found = KeyedVectors(["emu"], np.ones((1, 2), np.float32), counts=np.array([3]))
+    save_sentence_model(found, tmp_path)
+    assert not (tmp_path / ".unfinished").exists()

@@ -8,7 +8,6 @@ is deleted only then.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import InputError, StorageError
-from embedsearch.tuning.storage import disk_errors
+from embedsearch.tuning.storage import disk_errors, on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +68,11 @@ class State:
         return sum(each.step > self.best_step for each in self.measured)
 
 
+def state_folder(output: Path) -> Path:
+    """Where a training into the folder `output` keeps its state."""
+    return output.with_name(f"{output.name}.training")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checkpoints:
     """Saved states of the run that the digest `run` names, beside the folder `output`."""
@@ -78,7 +82,7 @@ class Checkpoints:
 
     @property
     def folder(self) -> Path:
-        return self.output.with_name(f"{self.output.name}.training")
+        return state_folder(self.output)
 
     def last(self) -> Path | None:
         """The folder of the state that was saved last, or None."""
@@ -126,8 +130,7 @@ class Checkpoints:
             save_file(dict(optimizer), partial / _OPTIMIZER)
             text = json.dumps(asdict(state) | {"run": self.run})
             (partial / _STATE).write_text(text, encoding="utf-8")
-            for path in partial.iterdir():
-                _sync(path)
+            on_disk(partial)
             partial.rename(home)
             for old in self.folder.iterdir():
                 if old.is_dir() and old != home:
@@ -141,7 +144,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             partial = self.folder / f"{_BEST}.partial"
             save_file(dict(weights), partial)
-            _sync(partial)
+            on_disk(partial)
             partial.replace(self.folder / _BEST)
 
     def best(self) -> dict[str, torch.Tensor] | None:
@@ -170,11 +173,6 @@ def _storage(folder: Path) -> Iterator[None]:
         raise StorageError(
             f"the state of the training cannot be written to {folder}: {error.strerror or error}"
         ) from None
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def as_json(state: State) -> list[dict[str, Any]]:

@@ -12,8 +12,10 @@ from embedsearch.encoder.fingerprint import fingerprint_of
 from embedsearch.encoder.folder import ModelFolder
 from embedsearch.encoder.resolve import resolve_model
 from embedsearch.encoder.training.card import CARD_NAME
+from embedsearch.encoder.training.checkpoint import state_folder
 from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.errors import EmbedSearchError, InputError, StorageError
+from embedsearch.lock import LOCK_NAME, writer_lock
 from embedsearch.text.paths import typed_path
 
 if TYPE_CHECKING:
@@ -26,15 +28,22 @@ def check_output(output: str | Path, config: EncoderTrainingConfig, base: str | 
     It may be there where its card tells of a training of `base` with these settings: whether that
     was on the same examples is for `finished` to say.
 
-    Raises InputError where it is there otherwise, StorageError where it cannot be made.
+    Raises InputError where it is there otherwise, StorageError where it cannot be made, LockedError
+    where another process trains into it.
     """
     target = typed_path(output).resolve()
+    state = state_folder(target)
     try:
+        if (state / LOCK_NAME).exists():
+            with writer_lock(state):
+                pass
         if not target.exists():
             home = next(each for each in target.parents if each.exists())
             Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=home)).rmdir()
             return target
     except OSError as error:
+        if isinstance(error, EmbedSearchError):
+            raise
         raise StorageError(f"{target} cannot be written: {error.strerror or error}") from None
     card = _card(target)
     same = "run" in card and _settings(card.get("settings")) == _settings(asdict(config))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,7 @@ from embedsearch.encoder.fingerprint import fingerprint_of
 from embedsearch.encoder.folder import ModelFolder
 from embedsearch.encoder.resolve import resolve_model
 from embedsearch.encoder.training.card import write_card
-from embedsearch.encoder.training.checkpoint import Checkpoints, State
+from embedsearch.encoder.training.checkpoint import Checkpoints, State, state_folder
 from embedsearch.encoder.training.dataset import Dataset, make_dataset
 from embedsearch.encoder.training.examples import check_examples
 from embedsearch.encoder.training.finished import check_output, finished
@@ -29,7 +27,7 @@ from embedsearch.encoder.training.mixing import mix_in
 from embedsearch.encoder.training.report import TrainingReport, report_of
 from embedsearch.encoder.training.vocabulary import extend_base
 from embedsearch.errors import EmbedSearchError, InputError, ModelError, StorageError
-from embedsearch.tuning.modes import readable_as
+from embedsearch.tuning.folders import only_training, published
 from embedsearch.tuning.schedule import ScheduleConfig
 from embedsearch.tuning.storage import disk_errors
 from embedsearch.types import SILENT, Progress
@@ -65,37 +63,39 @@ def train(
 
     Raises:
         InputError: examples, settings or an output folder that cannot be used.
+        LockedError: another training into `output` is under way.
         NotFoundError, ModelError, DeviceError: as `SentenceEncoder.load`; ModelError too where the
             loss is no number any more.
     """
     began = time.perf_counter()
     target = check_output(output, config, base)
-    learned, kept = part(examples, held_out, config.held_out, config.seed, progress)
-    shape = check_examples(learned, config.batch_size)
-    data = make_dataset(learned)
-    loss = choose_loss(config, shape, data.rows)
-    judged = make_held_out(kept) if kept else None
-    folder = ModelFolder.read(resolve_model(base))
-    _check_trainable(folder, config)
-    origin = fingerprint_of(folder)
-    checkpoints = Checkpoints(output=target, run=_run_name(config, origin, data, judged))
-    if target.exists():
-        report = finished(target, checkpoints.run)
-        progress.note(f"{target} is there already, made by this very training")
+    with only_training(state_folder(target)):
+        learned, kept = part(examples, held_out, config.held_out, config.seed, progress)
+        shape = check_examples(learned, config.batch_size)
+        data = make_dataset(learned)
+        loss = choose_loss(config, shape, data.rows)
+        judged = make_held_out(kept) if kept else None
+        folder = ModelFolder.read(resolve_model(base))
+        _check_trainable(folder, config)
+        origin = fingerprint_of(folder)
+        checkpoints = Checkpoints(output=target, run=_run_name(config, origin, data, judged))
+        if target.exists():
+            report = finished(target, checkpoints.run)
+            progress.note(f"{target} is there already, made by this very training")
+            checkpoints.remove()
+            return report
+        fit = _prepare(folder, data, judged, loss, config, checkpoints, device, progress)
+        ended = fit.run()
+        with published(target) as home:
+            made = _write(fit, home)
+            report = report_of(
+                fit, made, target, base_name or str(base), ended, len(learned), len(kept), began
+            )
+            write_card(
+                home, report.as_json(), config, fit.state.measured, origin, source, checkpoints.run
+            )
         checkpoints.remove()
         return report
-    fit = _prepare(folder, data, judged, loss, config, checkpoints, device, progress)
-    ended = fit.run()
-    with _published(target) as home:
-        made = _write(fit, home)
-        report = report_of(
-            fit, made, target, base_name or str(base), ended, len(learned), len(kept), began
-        )
-        write_card(
-            home, report.as_json(), config, fit.state.measured, origin, source, checkpoints.run
-        )
-    checkpoints.remove()
-    return report
 
 
 def _check_trainable(folder: ModelFolder, config: EncoderTrainingConfig) -> None:
@@ -276,22 +276,3 @@ def _write(fit: Fit, home: Path) -> ModelFolder:
     with quiet():
         model.eval().save_pretrained(str(home), create_model_card=False)
     return ModelFolder.read(home)
-
-
-@contextmanager
-def _published(target: Path) -> Iterator[Path]:
-    """A folder that takes the place of `target` when all is written into it, or is removed."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        home = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            with disk_errors():
-                yield home
-            readable_as(home / "modules.json", home)
-            home.rename(target)
-        finally:
-            shutil.rmtree(home, ignore_errors=True)
-    except OSError as error:
-        if isinstance(error, EmbedSearchError):
-            raise
-        raise StorageError(f"{target} cannot be written: {error.strerror or error}") from None

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedsearch.encoder.folder import ModelFolder
 from embedsearch.encoder.static_folder import check_new
-from embedsearch.errors import InputError, StorageError
+from embedsearch.errors import InputError
 from embedsearch.text.paths import typed_path
 from embedsearch.text.tokenizer import Tokenizer
-from embedsearch.tuning.modes import readable_as
-from embedsearch.tuning.storage import disk_errors
+from embedsearch.tuning.folders import published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +53,12 @@ def new_encoder(
             "the tokenizer has no padding token, which batches need: train one with <pad> or [PAD] "
             "among its special tokens"
         )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as home:
-            with disk_errors():
-                made = _write(tokenizer, Path(home), pad_id, config)
-            if target.exists():
-                target.rmdir()  # empty: it was checked
-            shutil.move(made, target)
-    except OSError as error:
-        raise StorageError(f"{target} cannot be written: {error.strerror or error}") from None
+    with published(target) as home:
+        _write(tokenizer, home, pad_id, config)
     return ModelFolder.read(target).root
 
 
-def _write(tokenizer: Tokenizer, home: Path, pad_id: int, config: NewEncoderConfig) -> Path:
+def _write(tokenizer: Tokenizer, home: Path, pad_id: int, config: NewEncoderConfig) -> None:
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -89,14 +79,11 @@ def _write(tokenizer: Tokenizer, home: Path, pad_id: int, config: NewEncoderConf
         ),
         add_pooling_layer=False,
     )
-    bare, made = home / "bare", home / "made"
-    with quiet():
-        network.save_pretrained(str(bare))
+    with quiet(), tempfile.TemporaryDirectory(dir=home) as bare:
+        network.save_pretrained(bare)
         tokenizer.save(bare)
-        first = Transformer(str(bare), max_seq_length=config.max_tokens)
+        first = Transformer(bare, max_seq_length=config.max_tokens)
         pooling = Pooling(config.hidden, pooling_mode="mean")
         model = SentenceTransformer(modules=[first, pooling, Normalize()], device="cpu")
-        model.save_pretrained(str(made), create_model_card=False)
-    tokenizer.save(ModelFolder.read(made).modules[0].folder)
-    readable_as(made / "modules.json", made)
-    return made
+        model.save_pretrained(str(home), create_model_card=False)
+    tokenizer.save(ModelFolder.read(home).modules[0].folder)

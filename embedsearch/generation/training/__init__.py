@@ -20,10 +20,14 @@ from embedsearch.generation.training.pairs import Pair, PairSet, read_pairs
 from embedsearch.generation.training.rows import encode_pairs
 from embedsearch.generation.training.start import Start, save_model, start_anew, start_from
 from embedsearch.generation.training.trainer import Trainer, prepare, trained_parameters
+from embedsearch.text.paths import typed_path
+from embedsearch.tuning.folders import only_training
 from embedsearch.tuning.modes import readable_as
+from embedsearch.tuning.storage import on_disk
 from embedsearch.types import SILENT, Progress, Skipped
 
 __all__ = [
+    "CHECKPOINT",
     "ArchitectureConfig",
     "LMTrainingConfig",
     "LMTrainingReport",
@@ -70,11 +74,26 @@ def train_lm(
     same call after an interruption, with a `start` made anew, goes on from there.
 
     Raises InputError for pairs that do not fit, or an `output` that holds something else or the
-    unfinished training of other pairs, settings or another start; StorageError where it cannot be
-    written; ModelError when the loss is no number any more; DependencyError for lora without peft.
+    unfinished training of other pairs, settings or another start; LockedError where another process
+    trains into it; StorageError where it cannot be written; ModelError when the loss is no number
+    any more; DependencyError for lora without peft.
     """
-    config, began, output = config or LMTrainingConfig(), time.perf_counter(), Path(output)
+    config, output = config or LMTrainingConfig(), typed_path(output)
     _check_output(output)
+    with only_training(output / CHECKPOINT):
+        _check_output(output)  # another training may just have been done
+        return _train(pairs, config, start, output, device, progress)
+
+
+def _train(
+    pairs: Sequence[Pair],
+    config: LMTrainingConfig,
+    start: Start,
+    output: Path,
+    device: str,
+    progress: Progress,
+) -> LMTrainingReport:
+    began = time.perf_counter()
     limit = context_of(start.model)
     if limit is not None and config.max_tokens > limit:
         raise InputError(f"max_tokens {config.max_tokens} is more than the model's {limit}")
@@ -84,9 +103,7 @@ def train_lm(
     model = prepare(start.model.to(training_device(device)), config)
     trained = sum(trained_parameters(model))
     trainer = Trainer(model=model, examples=examples, config=config, new_ids=start.new_ids)
-    checkpoint = Checkpoint(folder=output / _CHECKPOINT, run=trainer.digest(origin))
-    with written(output):  # to be found out now, not after the work
-        checkpoint.folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = Checkpoint(folder=output / CHECKPOINT, run=trainer.digest(origin))
     steps = trainer.run(checkpoint, progress)
     finished = model.merge_and_unload() if config.method == "lora" else model
     finished = finished.to("cpu")
@@ -106,14 +123,14 @@ def train_lm(
     return report
 
 
-_CHECKPOINT, _SETTINGS = "checkpoint", "training.json"
+CHECKPOINT, _SETTINGS = "checkpoint", "training.json"
 
 
 def _check_output(output: Path) -> None:
     """A folder that is new, empty or begun."""
     try:
         free = not any(output.iterdir()) if output.is_dir() else not output.exists()
-        if not free and not is_begun(output / _CHECKPOINT):
+        if not free and not is_begun(output / CHECKPOINT):
             raise InputError(f"{output} is there already: name a new folder")
     except OSError as error:
         raise StorageError(f"cannot read {output}: {error.strerror}") from None
@@ -135,7 +152,9 @@ def _write(
         unfinished.mkdir()
         save_model(start, model, unfinished)
         (unfinished / _SETTINGS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        on_disk(unfinished)
         readable_as(unfinished / _SETTINGS, unfinished)
         for file in unfinished.iterdir():
             file.replace(Path(report.output) / file.name)
+        on_disk(Path(report.output), below=False)
     checkpoint.remove()

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import InputError, StorageError
-from embedsearch.tuning.storage import disk_errors
+from embedsearch.lock import LOCK_NAME, OWNER_NAME
+from embedsearch.tuning.storage import disk_errors, on_disk
 
 if TYPE_CHECKING:
     import torch
@@ -57,8 +58,10 @@ class Checkpoint:
             self.folder.mkdir(parents=True, exist_ok=True)
             unfinished = self.folder / UNFINISHED
             save_file({name: value.contiguous() for name, value in tensors.items()}, unfinished)
+            on_disk(unfinished)
             unfinished.replace(file)
             unfinished.write_text(json.dumps(told), encoding="utf-8")
+            on_disk(unfinished)
             unfinished.replace(self.folder / _STATE)
             for other in self.folder.glob(_TENSORS.format("*")):
                 if other != file:
@@ -113,11 +116,13 @@ class Checkpoint:
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a folder is one of `Checkpoint`, with a state or before the first."""
+    """Whether a folder is one of `Checkpoint`: with a state, or alone where it is, before the
+    first. That of a training which is done has nothing in it but a lock."""
     if not folder.is_dir():
         return False
-    names = {path.name for path in folder.iterdir()}
-    return all(
+    names = {path.name for path in folder.iterdir()} - {LOCK_NAME, OWNER_NAME}
+    alone = [path.name for path in folder.parent.iterdir()] == [folder.name]
+    return (alone or bool(names)) and all(
         name in (_STATE, UNFINISHED) or fnmatch(name, _TENSORS.format("*")) for name in names
     )
 

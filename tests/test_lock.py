@@ -8,7 +8,7 @@ import os
 import pytest
 
 from embedsearch.errors import LockedError, StorageError
-from embedsearch.store.lock import LOCK_NAME, OWNER_NAME, try_lock, writer_lock
+from embedsearch.lock import LOCK_NAME, OWNER_NAME, try_lock, writer_lock
 
 fcntl = pytest.importorskip("fcntl")
 

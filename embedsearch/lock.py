@@ -1,13 +1,14 @@
 """One writer at a time, by a lock of the operating system.
 
 The kernel drops the lock when its process ends, however it ends, so a killed writer never leaves a
-collection locked. Readers take no lock.
+folder locked. Readers take no lock.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,15 +19,21 @@ from embedsearch.errors import LockedError, StorageError
 
 LOCK_NAME = "writer.lock"
 OWNER_NAME = "writer.pid"
+_PAUSE_S = 0.05
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def writer_lock(folder: Path) -> Iterator[None]:
-    """Holds the collection's writer lock; raises LockedError at once when it is taken."""
-    lock = try_lock(folder / LOCK_NAME)
-    if lock is None:
-        raise LockedError(_who(folder))
+def writer_lock(folder: Path, *, patience_s: float = 0.0, meanwhile: str = "") -> Iterator[None]:
+    """Holds a folder's writer lock; LockedError when another has it for longer than `patience_s`.
+
+    `meanwhile` is what the message says that can be done so long.
+    """
+    until = time.monotonic() + patience_s
+    while (lock := try_lock(folder / LOCK_NAME)) is None:
+        if time.monotonic() >= until:
+            raise LockedError(_who(folder) + meanwhile)
+        time.sleep(_PAUSE_S)
     owner = folder / OWNER_NAME
     try:
         with suppress(OSError):  # a courtesy: what frees space on a full disk must not fail for it
@@ -64,11 +71,11 @@ def _who(folder: Path) -> str:
     if owner == str(os.getpid()):
         return (
             "another thread of this process, or another call in this thread, is writing to "
-            f"{folder}; write again when it is done. Searching works meanwhile"
+            f"{folder}; write again when it is done"
         )
     return (
         f"another process{f' (process {owner})' if owner else ''} is writing to {folder}; "
-        "wait until it is done, then run the command again. Searching works meanwhile"
+        "wait until it is done, then run the command again"
     )
 
 
