@@ -34,7 +34,7 @@ class Collection:
 
     Searching takes no lock and sees what is committed. Writing takes the collection's one writer
     lock for as long as the call lasts; LockedError at once when another has it. One
-    instance may be shared by threads; it is not for use across a fork.
+    instance may be shared by threads; a forked process opens its own.
     """
 
     def __init__(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -529,6 +531,69 @@ def test_threads_share_one_instance(collection):
         thread.join()
     assert failures == []
     assert len(collection) == 46
+
+
+FORKING = """
+import os, signal, sys
+from embedsearch.collection.collection import Collection
+from embedsearch.errors import StoreError
+from embedsearch.types import Document
+from tests.fake_encoder import FakeEncoder
+
+parent = Collection.open(sys.argv[1], model=FakeEncoder())
+parent.upsert([Document(id="a", text="lynx")])
+assert parent.search("lynx")
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    for use in (lambda: parent.search("lynx"), lambda: parent.delete(["a"])):
+        try:
+            use()
+        except StoreError as error:
+            assert "forked" in str(error)
+        else:
+            os._exit(3)
+    own = Collection.open(sys.argv[1], model=FakeEncoder())
+    os._exit(len(own.search("lynx")) - 1)
+assert os.waitpid(child, 0)[1] == 0
+assert parent.search("lynx")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+def test_a_forked_process_opens_the_collection_again(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, str(tmp_path / "c")],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("put_there", ["nothing", "another"])
+def test_a_collection_that_is_gone_is_neither_read_nor_written(tmp_path, collection, put_there):
+    collection.upsert([doc("a")])
+    folder = collection.folder
+    folder.rename(tmp_path / "moved")
+    if put_there == "another":
+        with Collection.open(folder, model=CountingEncoder()) as another:
+            another.upsert([doc("b")])
+    for use in (
+        lambda: collection.search("lynx"),
+        lambda: len(collection),
+        lambda: collection.upsert([doc("c")]),
+        lambda: collection.delete(["a"]),
+        lambda: collection.vacuum(),
+    ):
+        with pytest.raises(StoreError, match="deleted, moved or replaced after it was opened"):
+            use()
+    if put_there == "another":
+        with Collection.open(folder) as another:
+            assert texts_of(another) == {"b": "lynx"}
+    else:
+        assert not folder.exists()
 
 
 def test_reading_only_refuses_every_write(tmp_path, collection):
