@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -543,6 +544,19 @@ def test_a_bug_is_called_one(cli, home, monkeypatch):
     monkeypatch.setenv("EMBEDSEARCH_DEBUG", "1")
     with pytest.raises(RuntimeError):
         main(["status"])
+
+
+@pytest.mark.parametrize("command", [["search", "x"], ["similar", "x"], ["ask", "x"]])
+def test_a_collection_that_may_not_be_looked_at(cli, home, monkeypatch, command):
+    is_dir = Path.is_dir
+
+    def refuse(path, **options):
+        if path.name == ".embedsearch":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path, **options)
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert_error(cli(*command), ".embedsearch: Permission denied; check the permissions")
 
 
 def test_an_operating_system_error_is_one_line(cli, home, monkeypatch):
