@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -381,6 +382,21 @@ def test_upsert_takes_documents(collection, wrong):
 def test_what_is_no_document(collection, fields):
     with pytest.raises(InputError):
         collection.upsert([Document(**({"id": "a", "text": "x"} | fields))])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        (None, "document 'a': metadata must be a mapping, .* not None"),
+        ([("lang", "en")], "document 'a': metadata must be a mapping"),
+        ({"lang": "en", "on": date(2024, 5, 1)}, "metadata 'on' is not JSON.*isoformat"),
+        ({"lang": "en", "by": {"name": b"Ann"}}, "metadata 'by' is not JSON.*bytes"),
+        ({"lang": "en", 5: 1}, "metadata is not JSON"),
+    ],
+)
+def test_the_field_that_is_no_json_is_named(metadata, told):
+    with pytest.raises(InputError, match=told):
+        doc("a", metadata=metadata)
 
 
 @pytest.mark.parametrize(
