@@ -471,6 +471,9 @@ def test_wrong_use(cli, arguments):
 def test_wrong_use_names_the_help_of_the_command(cli):
     assert_error(cli("search"), "Missing argument 'QUERY'", "(see embedsearch search --help)")
     assert_error(cli("search", "log", "in"), "put what has blanks in it in quotes")
+    assert_error(cli("search", "-40 degrees"), "No such option: -4; put -- before a text")
+    assert_error(cli("search", "--", "-40 degrees"), "there is no collection")
+    assert "put -- before" not in cli("search", "x", "--kk").err
     assert_error(cli("train", "foo"), "No such command", "(see embedsearch train --help)")
     outcome = cli("search", "cat", "--mode", "foo")
     assert_error(outcome, "'--mode': 'foo' is not one of 'hybrid'")
