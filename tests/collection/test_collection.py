@@ -337,6 +337,41 @@ def test_the_last_of_one_id_stays(collection):
     assert texts_of(collection) == {"a": "two", "b": "x"}
 
 
+def test_metadata_is_that_of_the_moment_at_which_a_document_is_given(collection):
+    metadata: dict[str, object] = {"pages": []}
+
+    def pages():
+        for number in range(3):
+            metadata["n"] = number
+            metadata["pages"].append(number)
+            yield doc(f"d{number}", metadata=metadata)
+
+    collection.upsert(pages())
+    assert [collection.get(f"d{number}").metadata for number in range(3)] == [
+        {"n": 0, "pages": [0]},
+        {"n": 1, "pages": [0, 1]},
+        {"n": 2, "pages": [0, 1, 2]},
+    ]
+    changed = doc("e", metadata=metadata)
+    metadata["n"] = float("nan")  # which would spoil every filter
+    with pytest.raises(InputError, match="metadata 'n' is not JSON"):
+        collection.upsert([changed])
+    assert len(collection.search("lynx", where={"n": 1})) == 1
+
+
+def test_arguments_of_another_kind_are_refused(collection, tmp_path):
+    with pytest.raises(InputError, match="is no SyncConfig"):
+        collection.sync([tmp_path], config={"glob": "*.md"})
+    for ask in (
+        collection.ask,
+        lambda question, **given: collection.ask_batch([question], **given),
+    ):
+        with pytest.raises(InputError, match="is no AnswerConfig"):
+            ask("lynx?", config={"sentences": 1})
+        with pytest.raises(InputError, match=r"such as CausalLM\.load\('gpt2'\), not its name"):
+            ask("lynx?", generator="gpt2")
+
+
 def test_metadata_alone_changes_a_document_and_embeds_nothing(collection):
     collection.upsert([doc("a", "lynx", metadata={"n": 1})])
     report = collection.upsert([doc("a", "lynx", metadata={"n": 2})])
