@@ -58,11 +58,27 @@ class Document:
                 f"document {self.id!r}: format must be one of {', '.join(get_args(Format))}, "
                 f"not {self.format!r}"
             )
-        try:
-            content = dict(self.metadata)
-            json.dumps(content, allow_nan=False, ensure_ascii=False, sort_keys=True).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"document {self.id!r}: metadata is not JSON: {error}") from None
+        if not isinstance(self.metadata, Mapping):
+            raise InputError(
+                f"document {self.id!r}: metadata must be a mapping, for instance {{'lang': 'en'}}, "
+                f"not {self.metadata!r}"
+            )
+        if problem := _json_problem(dict(self.metadata)):
+            wrong = [key for key, value in self.metadata.items() if _json_problem({key: value})]
+            field_ = f" {wrong[0]!r}" if wrong else ""
+            raise InputError(
+                f"document {self.id!r}: metadata{field_} is not JSON: {problem}; a date, for "
+                "instance, is to be given as its isoformat()"
+            )
+
+
+def _json_problem(metadata: dict[str, Any]) -> str:
+    """Why this is no JSON object that SQLite can hold, or ""."""
+    try:
+        json.dumps(metadata, allow_nan=False, ensure_ascii=False, sort_keys=True).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        return str(error)
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ from embedsearch.cli.options import (
     open_for_search,
     parse_where,
 )
-from embedsearch.cli.output import hit_json, print_json, remark
+from embedsearch.cli.output import hit_json, print_json, remark, remark_nothing
 from embedsearch.cli.terminal import TerminalProgress, plain, plain_lines, terminal
 from embedsearch.collection.models import Compute
 from embedsearch.types import Mode
@@ -141,12 +141,13 @@ def ask(
             generation=generation if generator else None,
             on_text=shown.show if generator and not as_json else None,
         )
+        is_empty = not len(collection)
     if as_json:
-        _tell(answer)
+        _tell(answer, is_empty=is_empty)
         print_json(answer_json(answer))
     else:
         print("" if shown.any else plain_lines(answer.text), flush=True)
-        _tell(answer)
+        _tell(answer, is_empty=is_empty)
         _print_sources(answer)
     if any(problem.kind == "server" for problem in answer.problems):
         return WRONG_USE
@@ -164,8 +165,11 @@ class _Shown:
         self.any = True
 
 
-def _tell(answer: Answer) -> None:
+def _tell(answer: Answer, *, is_empty: bool) -> None:
     """On stderr: what the answer was made with, and what is wrong with it."""
+    if not answer.hits:
+        remark_nothing(is_empty=is_empty)
+        return
     if answer.generator == EXTRACTIVE:
         quoted = "these are the sentences that answer best"
         if answer.abstained:

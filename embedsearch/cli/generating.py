@@ -67,7 +67,9 @@ def generate(
     ] = None,
     stop: Stop = None,
     seed: Seed = None,
-    device: Annotated[str, typer.Option(metavar="D")] = LanguageModelConfig.device,
+    device: Annotated[
+        str, typer.Option(metavar="D", help="auto, cpu, cuda or cuda:N.")
+    ] = LanguageModelConfig.device,
     as_json: Json = False,
 ) -> int:
     """Continue a text with a language model, and see how each token is chosen.

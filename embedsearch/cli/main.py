@@ -90,6 +90,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         told = message.replace("Value error, ", "")
         if "unexpected extra argument" in told:
             told += "; put what has blanks in it in quotes"
+        elif "No such option: -" in told and "No such option: --" not in told:
+            told += "; put -- before a text that begins with a dash"
         return _fail(f"{told} (see {command} --help)", error.exit_code)
     if outcome == INTERRUPTED:
         raise KeyboardInterrupt

@@ -105,11 +105,10 @@ LONGEST_NUMBER = 300
 
 def open_for_search(db: Path, compute: Compute) -> Collection:
     """The collection, which must exist; read-only where its folder is."""
-    read_only = db.is_dir() and not os.access(db, os.W_OK)
     return Collection.open(
         db,
         create=False,
-        read_only=read_only,
+        read_only=os.access(db, os.F_OK) and not os.access(db, os.W_OK),
         engine=compute.engine,
         device=compute.device,
     )

@@ -38,6 +38,12 @@ def remark(message: str) -> None:
     print(plain(message), file=sys.stderr)
 
 
+def remark_nothing(*, is_empty: bool) -> None:
+    """That there is no hit; `is_empty` tells whether there could be one."""
+    filled = "the collection is empty; `embedsearch index PATH` fills it"
+    remark(f"nothing found: {filled}" if is_empty else "nothing found")
+
+
 def hit_json(hit: Hit) -> dict[str, Any]:
     return {
         "rank": hit.rank,

@@ -18,7 +18,7 @@ from embedsearch.cli.options import (
     open_for_search,
     parse_where,
 )
-from embedsearch.cli.output import hit_json, print_hits, print_json, remark
+from embedsearch.cli.output import hit_json, print_hits, print_json, remark_nothing
 from embedsearch.collection.models import Compute
 from embedsearch.collection.retrieval import By, SearchConfig
 from embedsearch.text.files import printable
@@ -78,8 +78,6 @@ def _show(hits: list[Hit], as_json: bool, *, is_empty: bool = False) -> int:
         print_json([hit_json(hit) for hit in hits])
     elif hits:
         print_hits(hits)
-    elif is_empty:
-        remark("nothing found: the collection is empty; `embedsearch index PATH` fills it")
     else:
-        remark("nothing found")
+        remark_nothing(is_empty=is_empty)
     return DONE if hits else NOTHING_FOUND

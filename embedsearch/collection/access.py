@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -50,6 +51,8 @@ class Access:
         self._db = db
         self._lock = threading.RLock()
         self._closed = False
+        self._process = os.getpid()
+        self._identity = _identity(folder)
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool, create: bool) -> Access:
@@ -85,6 +88,7 @@ class Access:
     @contextmanager
     def reading(self) -> Iterator[Database]:
         """One consistent picture of the database for as long as the block lasts."""
+        self._check_process()
         with self._lock, plain_errors(self.folder / DATABASE_NAME):
             self._check_open()
             if self._db.conn.in_transaction:
@@ -99,7 +103,9 @@ class Access:
     @contextmanager
     def writing(self) -> Iterator[Database]:
         """The database for writing; LockedError at once when another has the lock."""
-        self._check_open()
+        self._check_process()
+        with plain_errors(self.folder / DATABASE_NAME):
+            self._check_open()
         if self.read_only:
             raise StorageError(f"{self.folder} was opened read-only; open it again for writing")
         lock = writer_lock(self.folder, meanwhile=_MEANWHILE)
@@ -110,9 +116,22 @@ class Access:
             finally:
                 db.close()
 
+    def _check_process(self) -> None:
+        """Before any lock: a thread that a fork left behind may have held it."""
+        if os.getpid() != self._process:
+            raise StoreError(
+                f"the collection {self.folder} was opened by the process that this one was forked "
+                "from; open it again here"
+            )
+
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"the collection {self.folder} is closed; open it again")
+        if _identity(self.folder) != self._identity:  # the connection sees the old file for ever
+            raise StoreError(
+                f"the collection {self.folder} was deleted, moved or replaced after it was opened; "
+                "open it again"
+            )
 
 
 @contextmanager
@@ -147,6 +166,15 @@ def _discard_empty(folder: Path) -> None:
             db.close()
         for name in OWN_FILES:
             (folder / name).unlink(missing_ok=True)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Device and inode of the database, None where there is none."""
+    try:
+        status = (folder / DATABASE_NAME).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _folder(path: str | Path) -> Path:

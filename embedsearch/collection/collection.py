@@ -16,7 +16,7 @@ from embedsearch.collection.plan import SyncConfig
 from embedsearch.collection.retrieval import By, SearchConfig
 from embedsearch.collection.searching import Searcher
 from embedsearch.collection.status import Status, read_status
-from embedsearch.collection.writer import Writer, check_configs
+from embedsearch.collection.writer import Writer, check_config
 from embedsearch.errors import InputError
 from embedsearch.generation import GenerationConfig, LanguageModel
 from embedsearch.index import IndexConfig
@@ -34,7 +34,7 @@ class Collection:
 
     Searching takes no lock and sees what is committed. Writing takes the collection's one writer
     lock for as long as the call lasts; LockedError at once when another has it. One
-    instance may be shared by threads; it is not for use across a fork.
+    instance may be shared by threads; a forked process opens its own.
     """
 
     def __init__(
@@ -87,7 +87,8 @@ class Collection:
                 there is no such engine or device, or an argument is of another kind.
         """
         compute = Compute(engine=engine, device=device)
-        check_configs(chunking, index)
+        check_config(chunking, ChunkingConfig)
+        check_config(index, IndexConfig)
         if model is not None:
             check_model(model)
         access = Access.open(path, read_only=read_only, create=create)
@@ -144,6 +145,7 @@ class Collection:
 
         Raises NotFoundError for a path that does not exist, before anything is done.
         """
+        check_config(config, SyncConfig)
         config = config or SyncConfig(glob=glob, prune=prune, dry_run=dry_run)
         return self._writer.sync(paths, config, progress)
 
@@ -268,6 +270,7 @@ class Collection:
         Raises InputError and FingerprintError as `search` does; InputError when no passage fits
         into the generator; ServerError when its server gives nothing.
         """
+        check_config(config, AnswerConfig)
         writing = _writing(generator, generation, on_text)
         return self._asker.ask([question], config or AnswerConfig(), where, writing)[0]
 
@@ -281,6 +284,7 @@ class Collection:
         generation: GenerationConfig | None = None,
     ) -> list[Answer]:
         """`ask` for several questions, which are encoded, and answered, together."""
+        check_config(config, AnswerConfig)
         writing = _writing(generator, generation, None)
         return self._asker.ask(questions, config or AnswerConfig(), where, writing)
 
@@ -328,6 +332,11 @@ def _writing(
     generation: GenerationConfig | None,
     on_text: Callable[[str], None] | None,
 ) -> Writing | None:
+    if isinstance(generator, (str, Path)):
+        raise InputError(
+            f"generator must be a language model, such as CausalLM.load({str(generator)!r}), not "
+            "its name"
+        )
     if generator is None:
         if generation is not None or on_text is not None:
             raise InputError("generation and on_text need a generator: without one, text is quoted")

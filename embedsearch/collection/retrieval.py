@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,8 +40,18 @@ FEW_ROWS = 500
 
 SNIPPET_CHARACTERS = 320
 
-_POOL = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedsearch-semantic")
+_pool: ThreadPoolExecutor
 """Scores vectors while SQLite looks up words: NumPy, FAISS and SQLite all let go of the GIL."""
+
+
+def _start_pool() -> None:
+    global _pool
+    _pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedsearch-semantic")
+
+
+_start_pool()
+if hasattr(os, "register_at_fork"):  # a child has no thread but the one that forked
+    os.register_at_fork(after_in_child=_start_pool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +128,7 @@ class _Candidates:
             return self._by_words(depth)
         if mode == "semantic" or not self.query.words.terms:
             return _semantic(live, vector, depth, self.allowed)
-        running = _POOL.submit(_semantic, live, vector, depth, self.allowed)
+        running = _pool.submit(_semantic, live, vector, depth, self.allowed)
         by_words = self._by_words(depth)
         by_meaning = running.result()
         # Each list is completed with the other's candidates, so that both scores of each are exact.

@@ -154,7 +154,9 @@ def query_list(queries: Iterable[str]) -> list[str]:
 
 
 def _check_query(query: str) -> None:
-    if not isinstance(query, str) or not query.strip():
+    if not isinstance(query, str):
+        raise InputError(f"the query must be a string, not {query!r}")
+    if not query.strip():
         raise InputError("the query is empty; say what to look for")
     try:
         query.encode()

@@ -160,7 +160,10 @@ class Sync:
     def _take(self, document: Document, reading: _Reading, stored: _Stored | None) -> None:
         if self._is_taken(document.id, stored, reading.source):
             reading.conflict = True
-            why = f"the id {document.id!r} is that of a document of another file"
+            why = (
+                f"the id {document.id!r} is that of a document of another file, which stays; ids "
+                "of rows and lines count across all files"
+            )
             self._skip(reading.key, why)
             return
         reading.seen.add(document.id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
 from sqlite_utils import Database
 
@@ -36,7 +37,9 @@ class Upsert:
                 raise InputError(f"upsert takes Documents, not {type(document).__name__}")
             if document.id in pending:
                 self.ingest.flush()
-            self._take(document)
+            # Checked and copied here: the caller may go on with its metadata before the batch is
+            # written.
+            self._take(replace(document, metadata=deepcopy(dict(document.metadata))))
             pending.add(document.id)
             if self.ingest.is_idle:
                 pending.clear()

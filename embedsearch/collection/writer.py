@@ -121,7 +121,7 @@ class Writer:
         keep_previous: bool = False,
     ) -> SyncReport:
         began = time.perf_counter()
-        check_configs(chunking)
+        check_config(chunking, ChunkingConfig)
         with self._access.writing() as db:
             if model is None:
                 encoder = self._encoder.get(db)
@@ -215,11 +215,10 @@ def _roots(paths: Sequence[str | Path]) -> list[Path]:
     return [typed_path(root) for root in roots]
 
 
-def check_configs(chunking: ChunkingConfig | None, index: IndexConfig | None = None) -> None:
-    """InputError for what is no configuration."""
-    for value, kind in ((chunking, ChunkingConfig), (index, IndexConfig)):
-        if not isinstance(value, (kind, NoneType)):
-            raise InputError(f"{value!r} is no {kind.__name__}")
+def check_config(value: object, kind: type) -> None:
+    """InputError for what is neither such a configuration nor None."""
+    if not isinstance(value, (kind, NoneType)):
+        raise InputError(f"{value!r} is no {kind.__name__}")
 
 
 def _report(run: Sync | Upsert, ingest: Ingest, began: float) -> SyncReport:

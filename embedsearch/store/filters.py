@@ -63,7 +63,10 @@ def compile_where(where: Where) -> tuple[str, list[Any]]:
         if not isinstance(field, str) or not field or '"' in field or not _is_unicode(field):
             raise InputError(f"{field!r} cannot be the name of a field to filter by")
         if field in (*OPERATORS, *_LOGIC):
-            raise InputError(f"{field!r} stands where the name of a field is expected")
+            raise InputError(
+                f"{field!r} stands where the name of a field is expected; all conditions of a "
+                "filter must hold, and a list of values means one of them"
+            )
         for operator, value in _operations(field, wanted):
             sql, values = _condition(field, operator, value)
             conditions.append(sql)
@@ -98,7 +101,10 @@ def _operations(field: str, wanted: Any) -> Iterator[tuple[str, Any]]:
             raise InputError(f"the filter on {field!r} is empty; say for instance {{'$eq': 1}}")
         for operator, value in wanted.items():
             if operator not in OPERATORS:
-                raise InputError(f"{operator!r} is no filter; there are: {', '.join(OPERATORS)}")
+                told = f"{operator!r} is no filter; there are: {', '.join(OPERATORS)}"
+                if not str(operator).startswith("$"):
+                    told += f"; the field {operator!r} in {field!r} is {f'{field}.{operator}'!r}"
+                raise InputError(told)
             yield operator, value
     elif isinstance(wanted, Sequence) and not isinstance(wanted, (str, bytes)):
         yield "$in", wanted

@@ -204,11 +204,14 @@ class _Walk:
     def _failed(self, entry: os.DirEntry[str], relative: str, error: OSError) -> None:
         if not self.matches(relative):
             return
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
             gone = "broken link" if entry.is_symlink() else "vanished while the folder was read"
             self.skipped[entry.path] = gone
         elif error.errno == errno.ELOOP:
             self.skipped[entry.path] = "link that leads to itself"
+        elif entry.is_symlink():  # nothing is known of what it leads to; its own folder is fine
+            self.unreadable.append(Path(entry.path))
+            self.skipped[entry.path] = _reason(error)
         else:
             self._unreadable(str(Path(entry.path).parent), error)
             self.skipped[entry.path] = _reason(error)

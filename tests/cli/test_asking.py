@@ -51,6 +51,16 @@ def test_ask_finds_nothing(cli, home):
     assert outcome.json["citations"] == []
 
 
+def test_ask_without_any_passage_says_why(cli, home):
+    outcome = cli("ask", QUESTION, "--where", "lang=xx")
+    assert (outcome.code, outcome.err) == (1, "nothing found\n")
+    ids = [document["_id"] for document in cli("export", "--json").json]
+    assert cli("delete", *ids).code == 0
+    outcome = cli("ask", QUESTION)
+    assert outcome.code == 1
+    assert outcome.err.startswith("nothing found: the collection is empty; `embedsearch index")
+
+
 @pytest.fixture(scope="session")
 def llm(tmp_path_factory):
     return make_tiny_lm(tmp_path_factory.mktemp("llm") / "tiny", context=4096)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -470,6 +471,9 @@ def test_wrong_use(cli, arguments):
 def test_wrong_use_names_the_help_of_the_command(cli):
     assert_error(cli("search"), "Missing argument 'QUERY'", "(see embedsearch search --help)")
     assert_error(cli("search", "log", "in"), "put what has blanks in it in quotes")
+    assert_error(cli("search", "-40 degrees"), "No such option: -4; put -- before a text")
+    assert_error(cli("search", "--", "-40 degrees"), "there is no collection")
+    assert "put -- before" not in cli("search", "x", "--kk").err
     assert_error(cli("train", "foo"), "No such command", "(see embedsearch train --help)")
     outcome = cli("search", "cat", "--mode", "foo")
     assert_error(outcome, "'--mode': 'foo' is not one of 'hybrid'")
@@ -543,6 +547,19 @@ def test_a_bug_is_called_one(cli, home, monkeypatch):
     monkeypatch.setenv("EMBEDSEARCH_DEBUG", "1")
     with pytest.raises(RuntimeError):
         main(["status"])
+
+
+@pytest.mark.parametrize("command", [["search", "x"], ["similar", "x"], ["ask", "x"]])
+def test_a_collection_that_may_not_be_looked_at(cli, home, monkeypatch, command):
+    is_dir = Path.is_dir
+
+    def refuse(path, **options):
+        if path.name == ".embedsearch":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path, **options)
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert_error(cli(*command), ".embedsearch: Permission denied; check the permissions")
 
 
 def test_an_operating_system_error_is_one_line(cli, home, monkeypatch):

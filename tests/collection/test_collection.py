@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -334,6 +337,41 @@ def test_the_last_of_one_id_stays(collection):
     assert texts_of(collection) == {"a": "two", "b": "x"}
 
 
+def test_metadata_is_that_of_the_moment_at_which_a_document_is_given(collection):
+    metadata: dict[str, object] = {"pages": []}
+
+    def pages():
+        for number in range(3):
+            metadata["n"] = number
+            metadata["pages"].append(number)
+            yield doc(f"d{number}", metadata=metadata)
+
+    collection.upsert(pages())
+    assert [collection.get(f"d{number}").metadata for number in range(3)] == [
+        {"n": 0, "pages": [0]},
+        {"n": 1, "pages": [0, 1]},
+        {"n": 2, "pages": [0, 1, 2]},
+    ]
+    changed = doc("e", metadata=metadata)
+    metadata["n"] = float("nan")  # which would spoil every filter
+    with pytest.raises(InputError, match="metadata 'n' is not JSON"):
+        collection.upsert([changed])
+    assert len(collection.search("lynx", where={"n": 1})) == 1
+
+
+def test_arguments_of_another_kind_are_refused(collection, tmp_path):
+    with pytest.raises(InputError, match="is no SyncConfig"):
+        collection.sync([tmp_path], config={"glob": "*.md"})
+    for ask in (
+        collection.ask,
+        lambda question, **given: collection.ask_batch([question], **given),
+    ):
+        with pytest.raises(InputError, match="is no AnswerConfig"):
+            ask("lynx?", config={"sentences": 1})
+        with pytest.raises(InputError, match=r"such as CausalLM\.load\('gpt2'\), not its name"):
+            ask("lynx?", generator="gpt2")
+
+
 def test_metadata_alone_changes_a_document_and_embeds_nothing(collection):
     collection.upsert([doc("a", "lynx", metadata={"n": 1})])
     report = collection.upsert([doc("a", "lynx", metadata={"n": 2})])
@@ -379,6 +417,21 @@ def test_upsert_takes_documents(collection, wrong):
 def test_what_is_no_document(collection, fields):
     with pytest.raises(InputError):
         collection.upsert([Document(**({"id": "a", "text": "x"} | fields))])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        (None, "document 'a': metadata must be a mapping, .* not None"),
+        ([("lang", "en")], "document 'a': metadata must be a mapping"),
+        ({"lang": "en", "on": date(2024, 5, 1)}, "metadata 'on' is not JSON.*isoformat"),
+        ({"lang": "en", "by": {"name": b"Ann"}}, "metadata 'by' is not JSON.*bytes"),
+        ({"lang": "en", 5: 1}, "metadata is not JSON"),
+    ],
+)
+def test_the_field_that_is_no_json_is_named(metadata, told):
+    with pytest.raises(InputError, match=told):
+        doc("a", metadata=metadata)
 
 
 @pytest.mark.parametrize(
@@ -529,6 +582,69 @@ def test_threads_share_one_instance(collection):
         thread.join()
     assert failures == []
     assert len(collection) == 46
+
+
+FORKING = """
+import os, signal, sys
+from embedsearch.collection.collection import Collection
+from embedsearch.errors import StoreError
+from embedsearch.types import Document
+from tests.fake_encoder import FakeEncoder
+
+parent = Collection.open(sys.argv[1], model=FakeEncoder())
+parent.upsert([Document(id="a", text="lynx")])
+assert parent.search("lynx")
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    for use in (lambda: parent.search("lynx"), lambda: parent.delete(["a"])):
+        try:
+            use()
+        except StoreError as error:
+            assert "forked" in str(error)
+        else:
+            os._exit(3)
+    own = Collection.open(sys.argv[1], model=FakeEncoder())
+    os._exit(len(own.search("lynx")) - 1)
+assert os.waitpid(child, 0)[1] == 0
+assert parent.search("lynx")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+def test_a_forked_process_opens_the_collection_again(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, str(tmp_path / "c")],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("put_there", ["nothing", "another"])
+def test_a_collection_that_is_gone_is_neither_read_nor_written(tmp_path, collection, put_there):
+    collection.upsert([doc("a")])
+    folder = collection.folder
+    folder.rename(tmp_path / "moved")
+    if put_there == "another":
+        with Collection.open(folder, model=CountingEncoder()) as another:
+            another.upsert([doc("b")])
+    for use in (
+        lambda: collection.search("lynx"),
+        lambda: len(collection),
+        lambda: collection.upsert([doc("c")]),
+        lambda: collection.delete(["a"]),
+        lambda: collection.vacuum(),
+    ):
+        with pytest.raises(StoreError, match="deleted, moved or replaced after it was opened"):
+            use()
+    if put_there == "another":
+        with Collection.open(folder) as another:
+            assert texts_of(another) == {"b": "lynx"}
+    else:
+        assert not folder.exists()
 
 
 def test_reading_only_refuses_every_write(tmp_path, collection):

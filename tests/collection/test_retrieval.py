@@ -234,10 +234,20 @@ def test_a_query_without_words_is_searched_by_meaning(collection, encoder):
     assert collection.search("?!", 5, mode="keyword") == []
 
 
-@pytest.mark.parametrize("query", ["", " \n\t", None, 5, b"lynx", "\ud800"])
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("", "is empty"),
+        (" \n\t", "is empty"),
+        (None, "must be a string, not None"),
+        (5, "must be a string, not 5"),
+        (b"lynx", "must be a string, not b'lynx'"),
+        ("\ud800", "lone surrogate"),
+    ],
+)
 @pytest.mark.parametrize("mode", MODES)
-def test_what_is_no_query(collection, query, mode):
-    with pytest.raises(InputError, match="the query"):
+def test_what_is_no_query(collection, query, told, mode):
+    with pytest.raises(InputError, match=f"the query {told}|the query has a {told}"):
         collection.search(query, mode=mode)
 
 

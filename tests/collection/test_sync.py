@@ -220,7 +220,10 @@ def test_an_id_that_stands_in_two_files_is_the_first_files(collection, docs):
         report = collection.sync([docs])
         assert counts(report) == expected
         assert texts_of(collection) == {"1": "a's", "2": "two"}
-        assert "that of a document of another file" in reasons(report)["docs/b.jsonl"]
+        assert reasons(report)["docs/b.jsonl"] == (
+            "the id '1' is that of a document of another file, which stays; ids of rows and lines "
+            "count across all files"
+        )
     (docs / "a.jsonl").unlink()  # then b's is the only one
     collection.sync([docs])
     assert texts_of(collection) == {"1": "b's", "2": "two"}

@@ -433,5 +433,9 @@ def test_the_condition_binds_every_value():
 def test_filters_say_what_is_wrong():
     with pytest.raises(InputError, match=r"'\$regex' is no filter; there are: \$eq, \$ne"):
         compile_where({"a": {"$regex": "x"}})
+    with pytest.raises(InputError, match=r"the field 'name' in 'author' is 'author\.name'"):
+        compile_where({"author": {"name": "Ann"}})
+    with pytest.raises(InputError, match=r"'\$or' stands where .* a list of values means one"):
+        compile_where({"$or": [{"lang": "en"}, {"lang": "de"}]})
     with pytest.raises(InputError, match="'id' is compared with a string, not 5"):
         compile_where({"id": 5})

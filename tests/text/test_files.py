@@ -230,6 +230,26 @@ def test_a_folder_that_cannot_be_listed_is_unreadable(
     assert listing.unreadable_dirs == (root / "locked",)
 
 
+def test_a_link_into_what_may_not_be_read_says_nothing_of_its_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, "a/b.txt", "a/c.txt")
+    for link, target in (("locked", "elsewhere"), ("below", "b.txt/x")):
+        (root / "a" / link).symlink_to(target)
+    stat = Path.stat
+
+    def refuse(path: Path, **options: bool) -> os.stat_result:
+        if path == root / "a/locked":
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    listing = list_files([root])
+    assert listed(listing, root) == ["a/b.txt", "a/c.txt"]
+    assert skipped(listing, root) == {"a/below": "broken link", "a/locked": "permission denied"}
+    assert listing.unreadable_dirs == (root / "a/locked",)
+
+
 def test_names_that_are_not_unicode_are_shown_escaped(root: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     try:

@@ -45,6 +45,8 @@ def _document(line: bytes, fallback_id: str) -> Document:
     if isinstance(identity, bool) or not isinstance(identity, str | int):
         raise InputError("id is neither a string nor an integer")
     title, text = _string(record, "title"), _string(record, "text")
+    if record.get("title") is record.get("text") is None:
+        raise InputError("it has neither `text` nor `title`")
     if not title.strip() and not text.strip():
         raise InputError("empty document")
     metadata = record.get("metadata")
