@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedsearch.encoder import bert, pooling
 from embedsearch.encoder.bert import Bert, Block, Linear, Norm
-from embedsearch.encoder.weights import map_tensors
+from embedsearch.encoder.static_table import read_table
 from embedsearch.errors import ModelError
 
 if TYPE_CHECKING:
@@ -163,24 +163,21 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 def _static(inputs: Inputs) -> Callable[[Sequence[Sequence[int]]], Vectors]:
     """Static embeddings: the mean of the tokens' rows; a text without tokens is a row of zeros."""
     folder = inputs.folder
-    tensors = map_tensors(folder.modules[0].weights)
-    table = next((tensor for tensor in tensors.values() if tensor.ndim == 2), None)
-    if table is None:
-        raise ModelError(f"{folder.modules[0].folder} has no matrix of token vectors")
+    table = read_table(folder.modules[0])
     head = pooling.read_head(folder)
 
     def embed(ids: Sequence[Sequence[int]]) -> Vectors:
         import numpy as np
 
-        means = np.zeros((len(ids), table.shape[1]), dtype=np.float32)
+        means = np.zeros((len(ids), table.rows.shape[1]), dtype=np.float32)
         for row, text in enumerate(ids):
             if text:
-                if max(text) >= len(table):
+                if max(text) >= table.tokens:
                     raise ModelError(
-                        f"{folder.root} has vectors for {len(table)} tokens, and its tokenizer "
+                        f"{folder.root} has vectors for {table.tokens} tokens, and its tokenizer "
                         f"makes token {max(text)}: the two do not belong together"
                     )
-                table[text].mean(axis=0, out=means[row])
+                means[row] = table.mean(text)
         return head.pool(means[:, None, :], np.ones(len(ids), dtype=np.int64))
 
     return embed
