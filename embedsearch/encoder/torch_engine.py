@@ -155,8 +155,10 @@ def _half_precision(device: str) -> AbstractContextManager[Any]:
 
     kind = device.partition(":")[0]
     if kind == "cuda":
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return torch.autocast("cuda", dtype)
+        with torch.cuda.device(device):  # the GPUs of a machine may differ
+            # where bfloat16 is emulated only, float16 is many times as fast
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.autocast("cuda", torch.bfloat16 if native else torch.float16)
     if kind == "cpu" and has_cpu_bf16():
         return torch.autocast("cpu", torch.bfloat16)
     return nullcontext()

@@ -2,6 +2,9 @@
 one."""
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +15,7 @@ from embedsearch import device, index
 from embedsearch.errors import DeviceError
 from embedsearch.index import LiveIndex, NumpyIndex, gpu
 from embedsearch.index.gpu import Batcher, GpuConfig, GpuIndex
+from embedsearch.index.gpu_building import gpu_errors
 from tests.contract.index_contract import (
     DIM,
     IndexContract,
@@ -49,6 +53,27 @@ class TestGpuIndex(IndexContract):
             return GpuIndex(NumpyIndex(ids, vectors), search, exact=True)
 
         return build
+
+
+def test_equal_and_nearly_equal_rows_come_as_the_cpu_has_them():
+    """Thousands of rows within what float16 rounds away; a GPU ranks them in any order."""
+    near = unit_rows(1) + 1e-4 * unit_rows(2000, seed=1)
+    vectors = np.concatenate([np.repeat(unit_rows(2, seed=2), 400, axis=0), near, unit_rows(500)])
+    vectors = np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    ids = np.arange(len(vectors))
+    halves = vectors.astype(np.float16).astype(np.float32)
+
+    def search(queries, k):
+        assert k <= gpu.MOST
+        scores = queries.astype(np.float16).astype(np.float32) @ halves.T
+        return np.argsort(-scores[:, ::-1], axis=1, kind="stable")[:, :k] * -1 + len(ids) - 1
+
+    mirrored = GpuIndex(NumpyIndex(ids, vectors), search, exact=True)
+    queries = np.ascontiguousarray(vectors[[0, 500, 900, 2000, 3000]])
+    assert_result(mirrored.search(queries, 10), oracle(ids, vectors, queries, 10))
+    live = LiveIndex(mirrored, ids[:0], vectors[:0], ids[3:9])
+    left = np.delete(ids, slice(3, 9))
+    assert_result(live.search(queries, 10), oracle(left, vectors[left], queries, 10))
 
 
 def counting(vectors):
@@ -138,6 +163,38 @@ def test_the_thread_ends_with_its_index():
     for thread in before:
         thread.join(10)
     assert not any(thread.is_alive() for thread in before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_is_told_instead_of_waiting_for_ever():
+    code = """if True:
+        import os
+        import numpy as np
+        from embedsearch.errors import DeviceError
+        from embedsearch.index.gpu import Batcher
+        batcher = Batcher(lambda: lambda queries, k: np.zeros((len(queries), k), np.int64))
+        query = np.ones((1, 2), np.float32)
+        batcher.search(query, 1)
+        child = os.fork()
+        if not child:
+            try:
+                batcher.search(query, 1)
+            except DeviceError as error:
+                os._exit(7 if "forked" in str(error) else 8)
+            os._exit(9)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "7"
+
+
+def test_what_faiss_says_of_a_gpu_is_an_error_of_the_device():
+    with pytest.raises(DeviceError, match=r"alloc fail.*--device cpu"), gpu_errors():
+        raise RuntimeError("StandardGpuResources: alloc fail\n (cudaMalloc error out of memory)")
+    with pytest.raises(RuntimeError, match="too few points") as raised, gpu_errors():
+        raise RuntimeError("too few points")
+    assert not isinstance(raised.value, DeviceError)
 
 
 def test_no_gpu_is_told(monkeypatch):
