@@ -24,6 +24,7 @@ from tests.contract.encoder_contract import (
     sentence_transformer,
 )
 from tests.encoder.tiny import edit_json, make_tiny_model
+from tests.support import after_a_fork, needs_fork
 
 ROOT = Path(__file__).parents[2]
 HALF_PRECISION = 4e-3
@@ -419,3 +420,20 @@ def test_the_padding_token_of_mpnet_is_fixed(tmp_path, engine):
     expected = sentence_transformer(folder).encode(TEXTS, show_progress_bar=False)
     vectors = load(folder, engine).encode_document(TEXTS)
     assert (vectors * expected).sum(axis=1).min() > 0.999
+
+
+@needs_fork
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_a_forked_process_encodes_too(tmp_path, engine):
+    """OpenVINO's threads stay behind, and it would wait for them."""
+    folder = make_tiny_model(tmp_path)
+    assert after_a_fork(
+        f"""
+import numpy as np
+from embedsearch import SentenceEncoder
+encoder = SentenceEncoder.load({str(folder)!r}, device="cpu", engine={engine!r})
+texts = ["the cat sat on the mat " * 9] * 300
+vectors = encoder.encode_document(texts)
+""",
+        f"np.allclose(encoder.encode_document(texts), vectors, atol={HALF_PRECISION})",
+    )

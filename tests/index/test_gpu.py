@@ -2,9 +2,6 @@
 one."""
 
 import gc
-import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +22,7 @@ from tests.contract.index_contract import (
     unit_rows,
 )
 from tests.index.test_approximate import build, clustered, recall
+from tests.support import after_a_fork, needs_fork
 
 pytestmark = pytest.mark.skipif(not index.faiss_available(), reason="FAISS is not installed")
 
@@ -165,28 +163,24 @@ def test_the_thread_ends_with_its_index():
     assert not any(thread.is_alive() for thread in before)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@needs_fork
 def test_a_forked_process_is_told_instead_of_waiting_for_ever():
-    code = """if True:
-        import os
-        import numpy as np
-        from embedsearch.errors import DeviceError
-        from embedsearch.index.gpu import Batcher
-        batcher = Batcher(lambda: lambda queries, k: np.zeros((len(queries), k), np.int64))
-        query = np.ones((1, 2), np.float32)
+    assert after_a_fork(
+        """
+import numpy as np
+from embedsearch.errors import DeviceError
+from embedsearch.index.gpu import Batcher
+batcher = Batcher(lambda: lambda queries, k: np.zeros((len(queries), k), np.int64))
+query = np.ones((1, 2), np.float32)
+batcher.search(query, 1)
+def told():
+    try:
         batcher.search(query, 1)
-        child = os.fork()
-        if not child:
-            try:
-                batcher.search(query, 1)
-            except DeviceError as error:
-                os._exit(7 if "forked" in str(error) else 8)
-            os._exit(9)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    """
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == "7"
+    except DeviceError as error:
+        return "forked" in str(error)
+""",
+        "told()",
+    )
 
 
 def test_what_faiss_says_of_a_gpu_is_an_error_of_the_device():
