@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from embedsearch.types import Vectors
 
 
+SCORES_AT_A_TIME = 1 << 25
+"""128 MiB of attention scores: a text of 8,192 tokens has 8 times as many for each of 16 heads."""
+
+
 class NumpyEngine:
     """A model of the BERT family, or static embeddings, in NumPy on the CPU."""
 
@@ -104,14 +108,19 @@ def _attention(x: Array, block: Block, heads: int, bias: Array | None) -> Array:
         return _linear(x, layer).reshape(tokens, heads, -1).transpose(1, 0, 2)
 
     query, key, value = split(block.query), split(block.key), split(block.value)
-    scores = query @ key.transpose(0, 2, 1)
-    scores *= np.float32((hidden // heads) ** -0.5)
-    if bias is not None:
-        scores += bias
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=-1, keepdims=True)
-    return np.asarray((scores @ value).transpose(1, 0, 2).reshape(tokens, hidden), dtype=x.dtype)
+    query *= np.float32((hidden // heads) ** -0.5)
+    attended = np.empty_like(value)
+    step = max(1, SCORES_AT_A_TIME // tokens**2)
+    for start in range(0, heads, step):
+        part = slice(start, start + step)
+        scores = query[part] @ key[part].transpose(0, 2, 1)
+        if bias is not None:
+            scores += bias[part]
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=-1, keepdims=True)
+        attended[part] = scores @ value[part]
+    return np.asarray(attended.transpose(1, 0, 2).reshape(tokens, hidden), dtype=x.dtype)
 
 
 def _norm(x: Array, norm: Norm, epsilon: float) -> Array:

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from embedsearch.device import best_device
-from embedsearch.encoder import EngineName, SentenceEncoder, engine_of
+from embedsearch.encoder import EngineName, SentenceEncoder, engine_of, numpy_engine
 from embedsearch.encoder import engine as engines
 from embedsearch.encoder.engine import SMALL_CHARACTERS
 from embedsearch.encoder.resolve import bundled_model
@@ -436,4 +436,14 @@ texts = ["the cat sat on the mat " * 9] * 300
 vectors = encoder.encode_document(texts)
 """,
         f"np.allclose(encoder.encode_document(texts), vectors, atol={HALF_PRECISION})",
+    )
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_heads_of_a_long_text_are_computed_one_after_the_other(tmp_path, kind, monkeypatch):
+    folder = make_family(tmp_path, kind)
+    expected = load(folder, "numpy").encode_query([LONG, "cat"])
+    monkeypatch.setattr(numpy_engine, "SCORES_AT_A_TIME", 64 * 64)
+    np.testing.assert_allclose(
+        load(folder, "numpy").encode_query([LONG, "cat"]), expected, atol=1e-6
     )
