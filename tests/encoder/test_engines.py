@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from embedsearch.encoder import EngineName, SentenceEncoder, engine_of, numpy_en
 from embedsearch.encoder import engine as engines
 from embedsearch.encoder.engine import SMALL_CHARACTERS
 from embedsearch.encoder.resolve import bundled_model
+from embedsearch.encoder.torch_engine import _half_precision
 from embedsearch.errors import DependencyError, InputError, ModelError
 from tests.contract.encoder_contract import (
     LONG,
@@ -447,3 +449,24 @@ def test_heads_of_a_long_text_are_computed_one_after_the_other(tmp_path, kind, m
     np.testing.assert_allclose(
         load(folder, "numpy").encode_query([LONG, "cat"]), expected, atol=1e-6
     )
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(["cuda:1"], "bfloat16"), (["cuda:0"], "float16")])
+def test_bfloat16_is_for_gpus_that_compute_it(monkeypatch, native, dtype):
+    """Each GPU of a machine for itself; older ones emulate bfloat16, slowly."""
+    import torch
+
+    current = []
+
+    @contextmanager
+    def on(name):
+        current.append(name)
+        yield
+
+    def supported(including_emulation=True):
+        return including_emulation or current[-1] in native
+
+    monkeypatch.setattr(torch.cuda, "device", on)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    monkeypatch.setattr(torch, "autocast", lambda *chosen: chosen)
+    assert _half_precision("cuda:1") == ("cuda", getattr(torch, dtype))
