@@ -8,11 +8,15 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedsearch.errors import DeviceError, InputError
 
+_PROC = Path("/proc")
+_GROUPS = Path("/sys/fs/cgroup")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?", re.ASCII)
 
 
@@ -125,12 +129,41 @@ def training_device(name: str) -> str:
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that could be used without swapping; None where the system does not tell."""
+    """Bytes of memory that could be used without swapping, and within what a container or a unit of
+    systemd may use; None where the system does not tell."""
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvail"))
+        lines = (_PROC / "meminfo").read_text(encoding="ascii").splitlines()
+        free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvail"))
     except (OSError, ValueError, StopIteration):
         return None
+    return max(0, min([free, *_left_to_groups()]))
+
+
+def _left_to_groups() -> Iterator[int]:
+    """What each control group of this process has left, of either version, files in its cache
+    counted as free."""
+    try:
+        groups = (_PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for number, controllers, path in (line.split(":", 2) for line in groups):
+        home, names = _GROUPS, ("memory.max", "memory.current")
+        if number != "0":
+            if "memory" not in controllers.split(","):
+                continue
+            home, names = _GROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        own = home / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(home):
+                # not there, or `max`
+                with suppress(OSError, ValueError):
+                    limit, used = (int((folder / name).read_text()) for name in names)
+                    stat = (folder / "memory.stat").read_text().splitlines()
+                    counts = dict(line.split() for line in stat)
+                    cache = sum(
+                        int(counts.get(f"{kind}_file", 0)) for kind in ("active", "inactive")
+                    )
+                    yield limit - used + cache
 
 
 def faiss_gpu_count() -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from embedsearch.collection.collection import Collection
 from embedsearch.store.database import DATABASE_NAME, open_database
@@ -158,3 +161,31 @@ def database_bytes(collection: Collection) -> bytes:
     folder = collection.folder
     names = (DATABASE_NAME, f"{DATABASE_NAME}-wal")
     return b"".join((folder / n).read_bytes() for n in names if (folder / n).exists())
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+def after_a_fork(before: str, check: str) -> bool:
+    """Whether the expression `check` holds in a process forked after the statements `before`.
+
+    The program has two threads, the forked process half a minute.
+    """
+    program = f"""
+import os, signal
+{before}
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    os._exit(0 if {check} else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()[-1] == "0"

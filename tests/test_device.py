@@ -134,3 +134,58 @@ def test_describe_with_probe(torch, monkeypatch):
     assert found.best_device == "cuda"
     assert found.device_names == ("GPU 0", "GPU 1")
     assert found.faiss_gpus == 1
+
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """A machine with 100 GiB available, and control groups to be written."""
+    monkeypatch.setattr(device, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(device, "_GROUPS", tmp_path / "cgroup")
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "meminfo").write_text(f"MemFree: 1 kB\nMemAvailable: {100 << 20} kB\n")
+
+    def group(path, limit, used, names=("memory.max", "memory.current")):
+        folder = tmp_path / "cgroup" / path
+        folder.mkdir(parents=True)
+        for name, value in zip(names, (limit, used), strict=True):
+            (folder / name).write_text(f"{value}\n")
+        (folder / "memory.stat").write_text(f"anon 5\ninactive_file {GIB}\nactive_file {GIB}\n")
+
+    return tmp_path / "proc" / "self" / "cgroup", group
+
+
+def test_free_memory(system):
+    groups, _ = system
+    assert device.free_memory() == 100 * GIB
+    groups.write_text("0::/\n")  # no limit is told
+    assert device.free_memory() == 100 * GIB
+    device._PROC.joinpath("meminfo").unlink()
+    assert device.free_memory() is None
+
+
+def test_free_memory_of_a_container(system):
+    groups, group = system
+    groups.write_text("0::/\n")
+    group("", 8 * GIB, 5 * GIB)
+    assert device.free_memory() == 5 * GIB  # with 2 GiB of cached files
+
+
+def test_free_memory_of_a_unit_within_others(system):
+    groups, group = system
+    groups.write_text("0::/user.slice/job.service\n")
+    group("user.slice", 6 * GIB, 4 * GIB)
+    group("user.slice/job.service", "max", GIB)
+    assert device.free_memory() == 4 * GIB
+
+
+def test_free_memory_of_the_older_groups(system):
+    groups, group = system
+    groups.write_text("9:name=systemd:/\n4:cpu,memory:/docker/abc\n0::/\n")
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    group("memory", 3 * GIB, 4 * GIB, names)  # as a container sees it; used more than it may
+    assert device.free_memory() == GIB
+    group("memory/docker/abc", 1 << 62, GIB, names)
+    assert device.free_memory() == GIB

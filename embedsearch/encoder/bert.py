@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embedsearch.encoder.weights import map_tensors, read_header
+from embedsearch.encoder.weights import FLOATS, map_tensors, read_header
 from embedsearch.errors import ModelError
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class _Family:
     blocks: str
     names: Mapping[str, str]
     keys: Mapping[str, str]
+    further: tuple[str, ...] = ()
+    """Tensors that not every family has."""
     positions_from_padding: bool = False
 
 
@@ -109,15 +111,20 @@ _NAMES = {
     "outer": "output.dense",
     "norm": "output.LayerNorm",
 }
+_TYPES = "embeddings.token_type_embeddings.weight"
+_RELATIVE = "encoder.relative_attention_bias.weight"
 _ROBERTA = _Family(
     prefix="roberta.",
     blocks="encoder.layer",
     names=_NAMES,
     keys=_KEYS,
+    further=(_TYPES,),
     positions_from_padding=True,
 )
 _FAMILIES = {
-    "bert": _Family(prefix="bert.", blocks="encoder.layer", names=_NAMES, keys=_KEYS),
+    "bert": _Family(
+        prefix="bert.", blocks="encoder.layer", names=_NAMES, keys=_KEYS, further=(_TYPES,)
+    ),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
@@ -133,6 +140,7 @@ _FAMILIES = {
             "attention_norm": "attention.LayerNorm",
         },
         keys=_KEYS,
+        further=(_RELATIVE,),
         positions_from_padding=True,
     ),
     "distilbert": _Family(
@@ -157,7 +165,8 @@ _FAMILIES = {
         },
     ),
 }
-_MPNET_PADDING = 1
+_PADDING = 1
+"""Where config.json names none."""
 _MPNET_FAR = 128
 """Tokens of distance from which on all are alike."""
 
@@ -175,9 +184,24 @@ def why_not(module: Module, config: Mapping[str, Any]) -> str:
         return f"its positions are {config['position_embedding_type']!r}"
     if config.get("is_decoder") or config.get("add_cross_attention"):
         return "it is a decoder"
-    names = {name for file in module.weights for name in read_header(file)}
-    missing = sorted(_wanted(family, config) - {n.removeprefix(family.prefix) for n in names})
-    return f"its weights have no {missing[0]!r}" if missing else ""
+    return _odd_weights(module, family, config)
+
+
+def _odd_weights(module: Module, family: _Family, config: Mapping[str, Any]) -> str:
+    """Why the tensors in a module's files are not those of a `Bert`, or ""."""
+    kinds: dict[str, str] = {}
+    for file in module.weights:
+        for name, entry in read_header(file).items():
+            bare = name.removeprefix(family.prefix)
+            if bare in kinds:
+                return f"its weights have {bare!r} twice"
+            kinds[bare] = entry["dtype"]
+    for name in sorted(_wanted(family, config)):
+        if name not in kinds:
+            return f"its weights have no {name!r}"
+        if kinds[name] not in FLOATS:
+            return f"its weights are stored as {kinds[name]}"
+    return ""
 
 
 def load_bert(module: Module, config: Mapping[str, Any]) -> Bert:
@@ -248,6 +272,7 @@ def _wanted(family: _Family, config: Mapping[str, Any]) -> set[str]:
         "embeddings.position_embeddings.weight",
         "embeddings.LayerNorm.weight",
         "embeddings.LayerNorm.bias",
+        *family.further,
     }
     for layer in range(int(config[family.keys["layers"]])):
         for name in family.names.values():
@@ -276,8 +301,8 @@ def _assemble(family: _Family, config: Mapping[str, Any], tensors: Mapping[str, 
         )
 
     positions = tensors["embeddings.position_embeddings.weight"]
-    types = tensors.get("embeddings.token_type_embeddings.weight")
-    padding = config.get("pad_token_id", _MPNET_PADDING) if family.positions_from_padding else None
+    types = tensors[_TYPES] if _TYPES in family.further else None
+    padding = config.get("pad_token_id", _PADDING) if family.positions_from_padding else None
     return Bert(
         words=tensors["embeddings.word_embeddings.weight"],
         positions=positions if types is None else positions + types[0],
@@ -288,8 +313,8 @@ def _assemble(family: _Family, config: Mapping[str, Any], tensors: Mapping[str, 
         heads=int(config[family.keys["heads"]]),
         epsilon=float(config.get("layer_norm_eps", 1e-12)),
         activation=str(config.get(family.keys["activation"], "gelu")),
-        padding_id=padding,
-        relative=tensors.get("encoder.relative_attention_bias.weight"),
+        padding_id=_PADDING if _RELATIVE in family.further else padding,  # MPNet's is fixed
+        relative=tensors[_RELATIVE] if _RELATIVE in family.further else None,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from embedsearch.device import has_accelerator
-from embedsearch.encoder import bert, pooling
+from embedsearch.encoder import bert, pooling, tokenizer_classes
+from embedsearch.encoder.fingerprint import TRANSFORMER_DEFAULTS
 from embedsearch.encoder.folder import read_json
 from embedsearch.encoder.numpy_engine import NumpyEngine
 from embedsearch.encoder.openvino_engine import OpenVinoEngine, is_installed
@@ -30,6 +32,16 @@ any other engine takes to load: a query, a few changed chunks."""
 
 QUERIES_CHARACTERS = 50_000
 """The same for queries: one of a batch gets the vector, in float32, that it gets alone."""
+
+
+_KNOWN = frozenset({"max_seq_length", "unpad_inputs"})
+_HARMLESS = {
+    "tokenizer_args": ("model_max_length",),
+    "processor_kwargs": ("model_max_length",),
+    "model_args": ("attn_implementation", "dtype", "torch_dtype", "use_safetensors"),
+    "model_kwargs": ("attn_implementation", "dtype", "torch_dtype", "use_safetensors"),
+}
+"""Settings of a Transformer module that `Inputs` follows or that do not reach the vectors."""
 
 
 class Engine(Protocol):
@@ -151,30 +163,32 @@ def why_not(folder: ModelFolder) -> str:
     first = folder.modules[0]
     reason = pooling.why_not(folder.modules[1:])
     if first.kind != "StaticEmbedding":
-        reason = reason or bert.why_not(first, folder.architecture) or _odd_texts(folder)
-    return reason
+        reason = reason or bert.why_not(first, folder.architecture)
+        reason = reason or _odd_setting(first.config) or tokenizer_classes.difference(folder)
+    return reason or _odd_texts(folder)
+
+
+def _odd_setting(config: Mapping[str, Any]) -> str:
+    """What sentence-transformers is told to do that is done nowhere else, or ""."""
+    for key, value in config.items():
+        harmless = _HARMLESS.get(key, ())
+        usual = value in (None, False, {}) or value == TRANSFORMER_DEFAULTS.get(key)
+        if not usual and harmless and isinstance(value, Mapping):
+            usual = set(value) <= set(harmless)
+        if not usual and key not in _KNOWN:
+            return f"its setting {key!r} is for sentence-transformers alone"
+    return ""
 
 
 def _odd_texts(folder: ModelFolder) -> str:
-    """Ways of turning texts into tokens that `Inputs` does not know, or ""."""
-    first, config = folder.modules[0], folder.tokenizer_config
-    if first.config.get("do_lower_case"):
-        return "sentence-transformers puts its texts in lower case"
-    if config.get("truncation_side", "right") != "right":
+    """Ways of cutting texts and prompts that `Inputs` does not know, or ""."""
+    first = folder.modules[0]
+    side = folder.tokenizer_config.get("truncation_side", "right")
+    if first.kind == "StaticEmbedding":
+        side = (read_json(folder.tokenizer_file).get("truncation") or {}).get("direction", side)
+    if side.lower() != "right":
         return "its texts are cut at their beginning"
-    if _bert_tokenizer_differs(folder):
-        return "tokenizer.json and tokenizer_config.json differ over lower case"
     whole = all(m.config.get("include_prompt", True) for m in folder.modules if m.kind == "Pooling")
     if folder.prompts and not whole:
         return "its pooling leaves the prompt out"
     return ""
-
-
-def _bert_tokenizer_differs(folder: ModelFolder) -> bool:
-    """transformers makes BERT's tokenizer from the config's flags; tokenizer.json has its own."""
-    config = folder.tokenizer_config
-    if not str(config.get("tokenizer_class", "")).startswith("BertTokenizer"):
-        return False
-    normalizer = read_json(folder.tokenizer_file).get("normalizer") or {}
-    lower = config.get("do_lower_case", True)
-    return bool(normalizer.get("type") != "BertNormalizer" or normalizer.get("lowercase") != lower)

@@ -55,12 +55,13 @@ _ARCHITECTURE_DEFAULTS: Mapping[str, Any] = {
 }
 """Keys that a newer transformers adds or drops at these values when it saves a config."""
 
-_TRANSFORMER_DEFAULTS: Mapping[str, Any] = {
+TRANSFORMER_DEFAULTS: Mapping[str, Any] = {
     "transformer_task": "feature-extraction",
     "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
     "module_output_name": "token_embeddings",
     "do_lower_case": False,
 }
+"""Keys of a Transformer module that every release of sentence-transformers takes to be so."""
 
 _TOKENIZER_KEYS = frozenset(
     {
@@ -150,7 +151,7 @@ def _module_config(module: Module) -> dict[str, Any]:
         defaults = {"use_residual": False} if module.kind == "Dense" else {}
         return _without_defaults(module.config, defaults)
     config = {key: value for key, value in module.config.items() if key != "max_seq_length"}
-    config = _without_defaults(config, _TRANSFORMER_DEFAULTS)
+    config = _without_defaults(config, TRANSFORMER_DEFAULTS)
     return {key: value for key, value in config.items() if value != {}}
 
 

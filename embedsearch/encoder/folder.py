@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedsearch.encoder.weights import read_header, weight_files
+from embedsearch.encoder.static_table import table_entry
+from embedsearch.encoder.weights import weight_files
 from embedsearch.errors import ModelError
 
 MAX_JSON_BYTES = 256 << 20
@@ -97,6 +98,12 @@ def _read(root: Path) -> ModelFolder:
         raise ModelError(
             f"{first.folder} has no tokenizer.json: save the model again with "
             "SentenceTransformer(folder).save_pretrained(new_folder), and use the new folder"
+        )
+    kind = settings.get("model_type", "SentenceTransformer")
+    if kind != "SentenceTransformer":
+        raise ModelError(
+            f"{root} is a {kind}, which does not make one vector of a text: choose a "
+            "SentenceTransformer"
         )
     if not all(isinstance(text, str) for text in _prompts(settings).values()):
         raise ModelError(f"{root}: prompts in config_sentence_transformers.json are not strings")
@@ -241,13 +248,16 @@ def _refuse_code(config: Mapping[str, Any], root: Path) -> None:
 def _max_seq_length(
     first: Module, architecture: Mapping[str, Any], tokenizer_config: Mapping[str, Any]
 ) -> int | None:
-    """What sentence-transformers truncates to: its own setting, else the tokenizer's, which is
-    capped by the positions that the model has."""
+    """What sentence-transformers truncates to: its own settings, else the tokenizer's, which is
+    capped by the positions that the model has. Of static models, what tokenizer.json says."""
     if first.kind == "StaticEmbedding":
-        return None
+        own = (read_json(first.folder / "tokenizer.json").get("truncation") or {}).get("max_length")
+        return None if own is None else int(own)
     own = first.config.get("max_seq_length")
     for key in ("tokenizer_args", "processor_kwargs"):
         own = (first.config.get(key) or {}).get("model_max_length", own)
+    call = (first.config.get("processing_kwargs") or {}).get("text") or {}
+    own = call.get("max_length", first.config.get("document_length") or own)
     if own is not None:
         return int(own)
     limits = [
@@ -272,7 +282,7 @@ def _dimension(
     dim = 0
     for module in modules:
         if module.kind == "StaticEmbedding":
-            dim = _static_dimension(module)
+            dim = int(table_entry(module)[1]["shape"][1])
         elif module.kind == "Pooling":
             size = module.config.get("embedding_dimension") or architecture.get("hidden_size") or 0
             dim = int(size) * len(module.config["pooling_mode"])
@@ -281,9 +291,8 @@ def _dimension(
     if dim <= 0:
         raise ModelError(f"{root} does not make one vector of a text: it has no Pooling module")
     truncated = settings.get("truncate_dim")
-    return min(dim, int(truncated)) if truncated else dim
-
-
-def _static_dimension(module: Module) -> int:
-    shapes = [entry["shape"] for file in module.weights for entry in read_header(file).values()]
-    return next((int(shape[1]) for shape in shapes if len(shape) == 2), 0)
+    if truncated is None:
+        return dim
+    if not isinstance(truncated, int) or truncated < 1:
+        raise ModelError(f"{root}: truncate_dim must be a whole number from 1, not {truncated!r}")
+    return min(dim, truncated)

@@ -24,13 +24,18 @@ class Inputs:
         sentence-transformers 6."""
         return self.folder.prompts.get(task, "")
 
+    @property
+    def special_tokens(self) -> int:
+        """How many of them are put around a text; a static model has none."""
+        static = self.folder.modules[0].kind == "StaticEmbedding"
+        return 0 if static else self.tokens.special_token_count
+
     def ids(self, texts: Sequence[str], task: Task) -> list[list[int]]:
         """Ids of each text, at most `max_seq_length` of them."""
         prompt = self.prompt(task)
-        static = self.folder.modules[0].kind == "StaticEmbedding"
         return self.tokens.encode_ids(
             [prompt + text for text in texts] if prompt else texts,
-            special_tokens=not static,
+            special_tokens=self.special_tokens > 0,
             limit=self.folder.max_seq_length,
         )
 

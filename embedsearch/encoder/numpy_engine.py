@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedsearch.encoder import bert, pooling
 from embedsearch.encoder.bert import Bert, Block, Linear, Norm
-from embedsearch.encoder.weights import map_tensors
+from embedsearch.encoder.static_table import read_table
 from embedsearch.errors import ModelError
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from embedsearch.encoder.inputs import Inputs
     from embedsearch.encoder.weights import Array
     from embedsearch.types import Vectors
+
+
+SCORES_AT_A_TIME = 1 << 25
+"""128 MiB of attention scores: a text of 8,192 tokens has 8 times as many for each of 16 heads."""
 
 
 class NumpyEngine:
@@ -104,14 +108,19 @@ def _attention(x: Array, block: Block, heads: int, bias: Array | None) -> Array:
         return _linear(x, layer).reshape(tokens, heads, -1).transpose(1, 0, 2)
 
     query, key, value = split(block.query), split(block.key), split(block.value)
-    scores = query @ key.transpose(0, 2, 1)
-    scores *= np.float32((hidden // heads) ** -0.5)
-    if bias is not None:
-        scores += bias
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=-1, keepdims=True)
-    return np.asarray((scores @ value).transpose(1, 0, 2).reshape(tokens, hidden), dtype=x.dtype)
+    query *= np.float32((hidden // heads) ** -0.5)
+    attended = np.empty_like(value)
+    step = max(1, SCORES_AT_A_TIME // tokens**2)
+    for start in range(0, heads, step):
+        part = slice(start, start + step)
+        scores = query[part] @ key[part].transpose(0, 2, 1)
+        if bias is not None:
+            scores += bias[part]
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=-1, keepdims=True)
+        attended[part] = scores @ value[part]
+    return np.asarray(attended.transpose(1, 0, 2).reshape(tokens, hidden), dtype=x.dtype)
 
 
 def _norm(x: Array, norm: Norm, epsilon: float) -> Array:
@@ -163,24 +172,21 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 def _static(inputs: Inputs) -> Callable[[Sequence[Sequence[int]]], Vectors]:
     """Static embeddings: the mean of the tokens' rows; a text without tokens is a row of zeros."""
     folder = inputs.folder
-    tensors = map_tensors(folder.modules[0].weights)
-    table = next((tensor for tensor in tensors.values() if tensor.ndim == 2), None)
-    if table is None:
-        raise ModelError(f"{folder.modules[0].folder} has no matrix of token vectors")
+    table = read_table(folder.modules[0])
     head = pooling.read_head(folder)
 
     def embed(ids: Sequence[Sequence[int]]) -> Vectors:
         import numpy as np
 
-        means = np.zeros((len(ids), table.shape[1]), dtype=np.float32)
+        means = np.zeros((len(ids), table.rows.shape[1]), dtype=np.float32)
         for row, text in enumerate(ids):
             if text:
-                if max(text) >= len(table):
+                if max(text) >= table.tokens:
                     raise ModelError(
-                        f"{folder.root} has vectors for {len(table)} tokens, and its tokenizer "
+                        f"{folder.root} has vectors for {table.tokens} tokens, and its tokenizer "
                         f"makes token {max(text)}: the two do not belong together"
                     )
-                table[text].mean(axis=0, out=means[row])
+                means[row] = table.mean(text)
         return head.pool(means[:, None, :], np.ones(len(ids), dtype=np.int64))
 
     return embed

@@ -15,7 +15,8 @@ from embedsearch.device import describe
 from embedsearch.encoder import bert, pooling
 from embedsearch.encoder.compiled import compiled
 from embedsearch.encoder.inputs import Inputs, batches
-from embedsearch.encoder.openvino_graph import build_graph, openvino
+from embedsearch.encoder.numpy_engine import NumpyEngine
+from embedsearch.encoder.openvino_graph import build_graph, left_behind, openvino
 
 if TYPE_CHECKING:
     from embedsearch.encoder.engine import Task
@@ -51,6 +52,8 @@ class OpenVinoEngine:
         self._inputs = inputs
         self._fingerprint = fingerprint
         self._batch_tokens = batch_tokens or BATCH_TOKENS
+        self._instead = NumpyEngine(inputs)
+        """Takes over in a forked process, where OpenVINO cannot be used."""
         self._queue: Any = None
         self._lock = threading.Lock()
 
@@ -58,6 +61,8 @@ class OpenVinoEngine:
         """Unit vectors of shape (len(texts), dim). Raises ModelError for damaged weights."""
         import numpy as np
 
+        if left_behind():
+            return self._instead.embed(texts, task)
         ids = self._inputs.ids(texts, task)
         out = np.empty((len(texts), self._inputs.folder.dim), dtype=np.float32)
         with self._lock:  # the queue's callback writes into this call's `out`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 from importlib import import_module
@@ -23,15 +24,26 @@ _FAR = -10_000.0
 _CONVERTER = "openvino.tools.ovc"
 
 
-@cache
 def openvino() -> ModuleType:
     """The module, imported without its model converter: this alone loads the library's telemetry
     and half of its import time. A program that imported all of it already keeps it."""
+    return _imported()[0]
+
+
+def left_behind() -> bool:
+    """Whether this process was forked from one that had imported OpenVINO: its threads stayed
+    there, and a call would wait for them for ever."""
+    return _imported.cache_info().currsize > 0 and _imported()[1] != os.getpid()
+
+
+@cache
+def _imported() -> tuple[ModuleType, int]:
+    """OpenVINO, and the process that imported it."""
     if _CONVERTER in sys.modules:
-        return import_module("openvino")
+        return import_module("openvino"), os.getpid()
     sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # how Python marks "not importable"
     try:
-        return import_module("openvino")
+        return import_module("openvino"), os.getpid()
     finally:
         del sys.modules[_CONVERTER]
 

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from embedsearch.types import Vectors
 
 MODES = frozenset({"cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"})
-_ACTIVATIONS = frozenset({"Identity", "Tanh", "ReLU"})
+_ACTIVATIONS = {
+    "torch.nn.modules.linear.Identity": "Identity",
+    "torch.nn.modules.activation.Tanh": "Tanh",
+    "torch.nn.modules.activation.ReLU": "ReLU",
+}
+_TANH = "torch.nn.modules.activation.Tanh"
 _KINDS = frozenset({"Pooling", "Dense", "Normalize", "LayerNorm", "Dropout"})
 
 
@@ -45,21 +50,39 @@ class Head:
             elif module.kind == "Normalize":
                 vectors = normalized(vectors)
             elif module.kind == "LayerNorm":
+                _check_width(module, vectors.shape[1])
                 vectors = _layer_norm(vectors, weights)
             elif module.kind == "Dense":
+                _check_width(module, vectors.shape[1])
                 vectors = _dense(vectors, module, weights)
         return normalized(vectors[:, : self.truncate])
 
 
 def read_head(folder: ModelFolder) -> Head:
-    """The modules of a folder after its first. Raises ModelError where weights are missing."""
+    """The modules of a folder after its first. Raises ModelError where weights are missing or are
+    not what the module's config says."""
     modules = folder.modules[1:]
     weights = tuple(map_tensors(module.weights) for module in modules)
     for module, tensors in zip(modules, weights, strict=True):
-        needed = {"Dense": "linear.weight", "LayerNorm": "norm.weight"}.get(module.kind)
-        if needed and needed not in tensors:
-            raise ModelError(f"{module.folder} has no tensor {needed!r}")
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        expected = _shapes(module)
+        if shapes != expected:
+            raise ModelError(f"{module.folder} has the tensors {shapes}, and needs {expected}")
     return Head(modules=modules, weights=weights, truncate=folder.dim)
+
+
+def _shapes(module: Module) -> dict[str, tuple[int, ...]]:
+    """The tensors of a module by its config."""
+    config = module.config
+    shapes: dict[str, tuple[int, ...]] = {}
+    if module.kind == "Dense":
+        out = int(config.get("out_features", 0))
+        shapes["linear.weight"] = (out, int(config.get("in_features", 0)))
+        if config.get("bias", True):
+            shapes["linear.bias"] = (out,)
+    elif module.kind == "LayerNorm":
+        shapes["norm.weight"] = shapes["norm.bias"] = (int(config.get("dimension", 0)),)
+    return shapes
 
 
 def why_not(modules: Sequence[Module]) -> str:
@@ -72,17 +95,21 @@ def why_not(modules: Sequence[Module]) -> str:
             if odd:
                 return f"its pooling {odd[0]!r} is none of {', '.join(sorted(MODES))}"
         if module.kind == "Dense":
-            name = str(module.config.get("activation_function", "Tanh")).rpartition(".")[2]
+            name = module.config.get("activation_function", _TANH)
             if name not in _ACTIVATIONS or module.config.get("use_residual"):
                 return f"its Dense module has a residual or the activation {name!r}"
-        source = module.config.get("module_input_name", "sentence_embedding")
-        if source != "sentence_embedding":
-            return f"its module {module.kind} works on {source!r}"
+        for key in ("module_input_name", "module_output_name"):
+            place = module.config.get(key, "sentence_embedding")
+            if place != "sentence_embedding":
+                return f"its module {module.kind} works on {place!r}"
     return ""
 
 
+_WIDTHS = {"Pooling": "embedding_dimension", "Dense": "in_features", "LayerNorm": "dimension"}
+
+
 def _check_width(module: Module, hidden: int) -> None:
-    wanted = module.config.get("embedding_dimension", hidden)
+    wanted = module.config.get(_WIDTHS[module.kind], hidden)
     if wanted != hidden:
         raise ModelError(
             f"{module.folder} is for vectors of {wanted} numbers, and the model's have {hidden}: "
@@ -124,7 +151,7 @@ def _dense(vectors: Array, module: Module, weights: Mapping[str, Array]) -> Arra
     out = vectors @ weights["linear.weight"].T
     if "linear.bias" in weights:
         out = out + weights["linear.bias"]
-    name = str(module.config.get("activation_function", "Tanh")).rpartition(".")[2]
+    name = _ACTIVATIONS[module.config.get("activation_function", _TANH)]
     if name == "Tanh":
         out = np.tanh(out)
     elif name == "ReLU":

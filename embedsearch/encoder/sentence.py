@@ -138,7 +138,7 @@ class SentenceEncoder:
         checked = _checked(texts)
         if not checked:
             return np.empty((0, self.dim), dtype=np.float32)
-        vectors = self._engine.embed(checked, task)
+        vectors = self._embed(checked, task)
         if vectors.shape != (len(checked), self.dim):
             raise ModelError(
                 f"the model {self._name!r} made vectors of shape {vectors.shape}, "
@@ -150,6 +150,20 @@ class SentenceEncoder:
                 f"the model {self._name!r} made a vector that is not finite, of text number "
                 f"{int(finite.argmin())}: its weights are damaged"
             )
+        return vectors
+
+    def _embed(self, texts: list[str], task: Task) -> Vectors:
+        """The engine's vectors; zeros for a text without any token, which none can compute."""
+        import numpy as np
+
+        if self._inputs.special_tokens or self._inputs.prompt(task):
+            return self._engine.embed(texts, task)
+        full = [row for row, count in enumerate(self._inputs.tokens.count(texts)) if count]
+        if len(full) == len(texts):
+            return self._engine.embed(texts, task)
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        if full:
+            vectors[full] = self._engine.embed([texts[row] for row in full], task)
         return vectors
 
 
@@ -170,7 +184,7 @@ def _budget(inputs: Inputs) -> tuple[int | None, int]:
     folder, tokens = inputs.folder, inputs.tokens
     if folder.max_seq_length is None:
         return None, NO_LIMIT_TOKENS
-    room = folder.max_seq_length - tokens.special_token_count
+    room = folder.max_seq_length - inputs.special_tokens
     (prompt,) = tokens.count([inputs.prompt("document")])
     if room - prompt < 1:
         raise ModelError(

@@ -93,7 +93,6 @@ class TorchEngine:
     def _encode(self, texts: list[str], task: Task, device: str) -> Vectors:
         """One batch; in halves where it does not fit in the device's memory."""
         import numpy as np
-        import torch
 
         model = self._loaded(device)
         encode = model.encode_query if task == "query" else model.encode_document
@@ -105,7 +104,12 @@ class TorchEngine:
                     show_progress_bar=False,
                     normalize_embeddings=True,
                 )
-        except torch.OutOfMemoryError:
+        except (RuntimeError, ValueError, IndexError) as error:
+            if not _out_of_memory(error):
+                raise ModelError(
+                    f"the model {self._inputs.folder.root} fails on a text, so its files do not "
+                    f"belong together: {_reason(error)}"
+                ) from None
             if len(texts) == 1:
                 raise DeviceError(
                     f"{device} has not enough memory for one text: use device='cpu'"
@@ -130,6 +134,20 @@ class TorchEngine:
             return self._models[device]
 
 
+def _out_of_memory(error: Exception) -> bool:
+    import torch
+
+    # of CPUs and of Apple's GPUs torch tells by the message alone
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or (
+        "can't allocate memory" in text or "out of memory" in text
+    )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _half_precision(device: str) -> AbstractContextManager[Any]:
     """Matrix products in half precision where the hardware has it; sums, norms and the weights
     themselves stay float32, without which vectors move by up to 0.004 of cosine."""
@@ -137,8 +155,10 @@ def _half_precision(device: str) -> AbstractContextManager[Any]:
 
     kind = device.partition(":")[0]
     if kind == "cuda":
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return torch.autocast("cuda", dtype)
+        with torch.cuda.device(device):  # the GPUs of a machine may differ
+            # where bfloat16 is emulated only, float16 is many times as fast
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.autocast("cuda", torch.bfloat16 if native else torch.float16)
     if kind == "cpu" and has_cpu_bf16():
         return torch.autocast("cpu", torch.bfloat16)
     return nullcontext()
@@ -164,15 +184,15 @@ def load_model(folder: Path, device: str) -> Any:
         except torch.OutOfMemoryError:
             raise DeviceError(f"the model {folder} does not fit in {device}'s memory") from None
         except Exception as error:  # whatever the libraries below raise for a bad folder
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ModelError(f"the model {folder} cannot be loaded: {reason}") from None
+            raise ModelError(f"the model {folder} cannot be loaded: {_reason(error)}") from None
     missing = _missing_weights(remarks)
     if missing:
         raise ModelError(
             f"the model {folder} lacks the weights {', '.join(missing)}: its files are damaged or "
             "do not belong together"
         )
-    return model.eval()
+    # static embeddings and later modules keep the type that they are stored in
+    return model.float().eval()
 
 
 @contextmanager
@@ -192,6 +212,8 @@ def quiet() -> Iterator[list[str]]:
     names = ("transformers", "sentence_transformers")
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger, logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    disabled = logging.root.manager.disable
+    logging.disable(logging.NOTSET)  # or the remarks would not come
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     for logger in loggers:
@@ -200,6 +222,7 @@ def quiet() -> Iterator[list[str]]:
     try:
         yield collected
     finally:
+        logging.disable(disabled)
         for logger, handlers, propagate, level in before:
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 MAX_HEADER_BYTES = 100_000_000
 """The safetensors library's own limit."""
+
+_STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
+FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+"""What `map_tensors` reads; other libraries read no fewer."""
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -101,28 +105,41 @@ def map_tensors(files: Sequence[Path]) -> dict[str, Array]:
     import numpy as np
 
     tensors: dict[str, Array] = {}
+    for name, kind, stored in _map(files, FLOATS):
+        if kind == "BF16":
+            tensors[name] = (stored.astype(np.uint32) << 16).view(np.float32)
+        else:
+            tensors[name] = stored.astype(np.float32, copy=False)
+    return tensors
+
+
+def map_integers(files: Sequence[Path]) -> dict[str, NDArray[np.int64]]:
+    """Every tensor of whole numbers. Raises ModelError for a damaged file."""
+    import numpy as np
+
+    return {name: stored.astype(np.int64) for name, _, stored in _map(files, {"I64", "I32"})}
+
+
+def _map(files: Sequence[Path], kinds: Collection[str]) -> Iterator[tuple[str, str, Any]]:
+    """Name, stored type and mapped numbers of every tensor of these types."""
+    import numpy as np
+
     for file in files:
         header = read_header(file)
         raw = np.memmap(file, dtype=np.uint8, mode="c")  # OpenVINO takes no read-only array
         for name, entry in header.items():
+            if entry["dtype"] not in kinds:
+                continue
+            dtype = np.dtype(_STORED[entry["dtype"]])
             begin, end = entry["data_offsets"]
-            shape, data = entry["shape"], raw[begin:end]
+            data = raw[begin:end]
             try:
-                if entry["dtype"] == "F32":
-                    # where the header's length is odd, the data stands askew and is copied
-                    askew = begin % 4
-                    flat = np.frombuffer(data.tobytes(), "<f4") if askew else data.view("<f4")
-                elif entry["dtype"] == "F16":
-                    flat = np.frombuffer(data.tobytes(), "<f2").astype(np.float32)
-                elif entry["dtype"] == "BF16":
-                    halves = np.frombuffer(data.tobytes(), "<u2").astype(np.uint32)
-                    flat = (halves << 16).view(np.float32)
-                else:
-                    continue
-                tensors[name] = np.asarray(flat.reshape(shape))
+                # where the header's length is odd, the data stands askew and is copied
+                askew = begin % dtype.itemsize
+                flat = np.frombuffer(data.tobytes(), dtype) if askew else data.view(dtype)
+                yield name, entry["dtype"], np.asarray(flat.reshape(entry["shape"]))
             except ValueError as error:
                 raise ModelError(f"{file}: the tensor {name!r} is damaged: {error}") from None
-    return tensors
 
 
 def hash_tensors(files: list[Path], digest: _Hash) -> None:

@@ -5,6 +5,7 @@ They hold positions of rows, 0 to n - 1, and no vectors; what they find is score
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -33,13 +34,20 @@ ROWS_FOR_THREADS = 2_000_000
 of 100,000 sentences took 0.3 ms with one thread and, on two busy cores, 8 ms with two."""
 
 
+_PROCESS = os.getpid()
+
+
 @contextmanager
 def one_thread(*, when: bool) -> Iterator[None]:
-    """Keeps FAISS's loops on the calling thread; others are not affected."""
+    """Keeps FAISS's loops on the calling thread; others are not affected.
+
+    So it does in any case in a process that was forked: the threads stayed behind, and the OpenMP
+    library would wait for them for ever.
+    """
     import faiss
 
     before = faiss.omp_get_max_threads()
-    if not when or before == 1:
+    if before == 1 or not (when or os.getpid() != _PROCESS):
         yield
         return
     faiss.omp_set_num_threads(1)
@@ -252,13 +260,14 @@ def train_codes(
     made = empty_index(factory, dim)
     _quieten(made)
     try:
-        if copy:
-            gpu_building.train(made, sample, copy)
-        else:
-            made.train(sample)
-        with gpu_building.lists_found_by(made, copy) if copy else nullcontext():
-            for block in blocks:
-                made.add(block)
+        with one_thread(when=False):
+            if copy:
+                gpu_building.train(made, sample, copy)
+            else:
+                made.train(sample)
+            with gpu_building.lists_found_by(made, copy) if copy else nullcontext():
+                for block in blocks:
+                    made.add(block)
     except DeviceError:
         raise
     except RuntimeError as error:  # the string is a good one, as it was made: there are too few

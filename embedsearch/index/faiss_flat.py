@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedsearch.index.codes import one_thread
 from embedsearch.index.exact import NumpyIndex
 from embedsearch.index.scan import scan
 from embedsearch.index.select import empty_result, margin_of, rank
@@ -47,9 +48,10 @@ class FaissFlat(NumpyIndex):
         import faiss
 
         fetch = min(k + SPARE, len(self))
-        approximate, rows = faiss.knn(
-            queries, self._vectors, fetch, metric=faiss.METRIC_INNER_PRODUCT
-        )
+        with one_thread(when=False):
+            approximate, rows = faiss.knn(
+                queries, self._vectors, fetch, metric=faiss.METRIC_INNER_PRODUCT
+            )
         scores, found = empty_result(len(queries), k)
         margin = margin_of(self.dim)
         kept = min(k, fetch)

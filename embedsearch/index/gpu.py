@@ -24,7 +24,9 @@ from embedsearch.index.approximate import FaissIndex
 from embedsearch.index.codes import reason
 from embedsearch.index.exact import NumpyIndex
 from embedsearch.index.faiss_flat import FaissFlat
+from embedsearch.index.gpu_building import gpu_errors
 from embedsearch.index.reranking import ranked
+from embedsearch.index.select import empty_result, margin_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +46,13 @@ SAME_FOR_ALL = 1.5
 """A GPU looks at as many lists for every query as it is told, a CPU does so on average (see
 `lists`). For the same share of the neighbours a GPU needs more of them."""
 
-COPIED_AT_A_TIME = 1 << 18
+ROUNDED = 2.0**-9
+"""How far below the k-th exact score a row of the true k best can lie that the GPU ranked behind
+all candidates: float16 rounds each number by at most 2⁻¹¹ of it, so an inner product of two unit
+vectors by 2⁻¹⁰, and two are compared."""
+
+DEEPER = 4
+"""How many times as many candidates are asked for where those were too few to be sure."""
 
 Search = Callable[["Vectors", int], "NDArray[np.int64]"]
 """Queries and k to positions of rows, shape (n_queries, k), -1 for none."""
@@ -71,14 +79,21 @@ class Batcher:
         """`make` is called in that thread; what it raises is raised here."""
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         ready: Future[None] = Future()
-        threading.Thread(
+        self._thread = threading.Thread(
             target=_serve, args=(make, self._requests, ready), name="embedsearch-gpu", daemon=True
-        ).start()
+        )
+        self._thread.start()
         ready.result()
         self._end = weakref.finalize(self, self._requests.put, None)
 
     def search(self, queries: Vectors, k: int) -> NDArray[np.int64]:
-        """The k best rows of each query, as the GPU ranks them."""
+        """The k best rows of each query, as the GPU ranks them. Raises DeviceError in a process
+        that was forked: the thread stayed behind, and so did the GPU."""
+        if not self._thread.is_alive():
+            raise DeviceError(
+                "the index on the GPU belongs to the process that this one was forked from: open "
+                "the collection here, or start the process by `spawn`"
+            )
         request = _Request(queries=queries, k=k, answer=Future())
         self._requests.put(request)
         return request.answer.result()
@@ -149,6 +164,7 @@ class GpuIndex(FaissFlat):
         self._base = base
         self._search = search
         self._exact = exact
+        self._promises = not isinstance(base, FaissIndex)
 
     @property
     def kind(self) -> str:
@@ -166,29 +182,60 @@ class GpuIndex(FaissFlat):
         return 2 * k + 32
 
     def _search_all(self, queries: Vectors, k: int) -> tuple[NDArray[np.float32], RowIds]:
-        depth = min(self._depth(k), len(self))
-        if depth > MOST or not len(queries) or not len(self):
-            return self._base.search(queries, k)
-        rows = self._search(queries, depth)
-        if (rows < 0).any() and ((rows >= 0).sum(axis=1) < min(k, len(self))).any():
-            return self._base.search(queries, k)
-        return ranked(self._vectors, self._ids, queries, rows, k)
+        return self._searched(queries, k, None)
 
     def search_at(
         self, queries: Vectors, k: int, positions: NDArray[np.intp]
     ) -> tuple[NDArray[np.float32], RowIds]:
         """See `NumpyIndex.search_at`; on the GPU where nearly all rows are allowed."""
-        gone = len(self) - len(positions)
+        return self._searched(queries, k, positions)
+
+    def _searched(
+        self, queries: Vectors, k: int, positions: NDArray[np.intp] | None
+    ) -> tuple[NDArray[np.float32], RowIds]:
+        """By the GPU, where need be with more candidates; what it cannot, by the CPU."""
+        gone = 0 if positions is None else len(self) - len(positions)
         depth = min(self._depth(k) + gone, len(self))
-        if gone > MOST_GONE or depth > MOST or not len(queries) or not len(positions):
-            return self._base.search_at(queries, k, positions)
-        allowed = np.zeros(len(self) + 1, dtype=np.bool_)
-        allowed[positions] = True  # the last one is that of -1
-        rows = self._search(queries, depth)
-        rows = np.where(allowed[rows], rows, -1)
-        if ((rows >= 0).sum(axis=1) < min(k, len(positions))).any():
-            return self._base.search_at(queries, k, positions)
-        return ranked(self._vectors, self._ids, queries, rows, k)
+        scores, found = empty_result(len(queries), k)
+        left = np.arange(len(queries) if gone < len(self) else 0)
+        on_gpu = gone <= MOST_GONE and depth <= MOST
+        while on_gpu and len(left):
+            some = np.ascontiguousarray(queries[left])
+            rows = self._search(some, depth)
+            scores[left], found[left], enough = self._ranked(some, k, rows, positions)
+            left = left[~enough]
+            on_gpu = self._promises and depth < min(MOST, len(self))
+            depth = min(DEEPER * depth, MOST, len(self))
+        if len(left):
+            some = np.ascontiguousarray(queries[left])
+            scores[left], found[left] = (
+                self._base.search(some, k)
+                if positions is None
+                else self._base.search_at(some, k, positions)
+            )
+        return scores, found
+
+    def _ranked(
+        self,
+        queries: Vectors,
+        k: int,
+        rows: NDArray[np.int64],
+        positions: NDArray[np.intp] | None,
+    ) -> tuple[NDArray[np.float32], RowIds, NDArray[np.bool_]]:
+        """The best of the candidates; and of each query whether they are sure to be the k best, or
+        just as many where the base may miss some itself."""
+        kept, available = rows, len(self)
+        if positions is not None:
+            allowed = np.zeros(len(self) + 1, dtype=np.bool_)
+            allowed[positions] = True  # the last one is that of -1
+            kept, available = np.where(allowed[rows], rows, -1), len(positions)
+        scores, found = ranked(self._vectors, self._ids, queries, kept, k)
+        last = min(k, available) - 1
+        enough = found[:, last] >= 0
+        if self._promises and rows.shape[1] < len(self):
+            behind = np.vecdot(self._vectors[rows[:, -1]], queries) + ROUNDED + margin_of(self.dim)
+            enough &= scores[:, last] > behind
+        return scores, found, enough
 
 
 def mirror(base: NumpyIndex, devices: Sequence[int], config: GpuConfig) -> GpuIndex:
@@ -212,7 +259,12 @@ def mirror(base: NumpyIndex, devices: Sequence[int], config: GpuConfig) -> GpuIn
         found = _clone(base, resources, devices, config)
         cloned = found is not None
         on_gpu = found or _flat(base.vectors, resources, devices, config)
-        return lambda queries, k: np.asarray(on_gpu.search(queries, k)[1])
+
+        def search(queries: Vectors, k: int) -> NDArray[np.int64]:
+            with gpu_errors():
+                return np.asarray(on_gpu.search(queries, k)[1])
+
+        return search
 
     try:
         batcher = Batcher(make)
@@ -233,8 +285,8 @@ def _clone(
     import faiss
 
     inner = faiss.downcast_index(base.codes.index)
-    kinds = (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ)
-    if not isinstance(inner, kinds) or isinstance(inner, faiss.IndexIVFPQR):
+    # none derived from them: a GPU would lose or misread what those add
+    if type(inner) not in (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ):
         return None
     options = faiss.GpuMultipleClonerOptions()
     options.shard = config.shard
@@ -255,7 +307,8 @@ def _clone(
 def _flat(
     vectors: Vectors, resources: Sequence[Any], devices: Sequence[int], config: GpuConfig
 ) -> Any:
-    """Exact search over the vectors, copied part by part: no second copy in main memory."""
+    """Exact search over the vectors. FAISS sets the room aside, then copies page by page: there is
+    no second copy in main memory, nor on the GPU."""
     import faiss
 
     parts = [vectors] * len(devices)
@@ -268,8 +321,7 @@ def _flat(
         layout.device = device
         layout.useFloat16 = config.float16
         flat = faiss.GpuIndexFlatIP(resource, vectors.shape[1], layout)
-        for start in range(0, len(part), COPIED_AT_A_TIME):
-            flat.add(np.ascontiguousarray(part[start : start + COPIED_AT_A_TIME]))
+        flat.add(part)
         made.append(flat)
     if len(made) == 1:
         return made[0]

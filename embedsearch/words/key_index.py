@@ -95,7 +95,8 @@ class KeyIndex:
         query = self._vectors.checked_query(vector, topn)
         left_out = set(exclude)
         unit = query / np.linalg.norm(query)
-        scores, rows = self._index.search(unit[None], topn + len(left_out))
+        most = min(topn + len(left_out), len(self._index))
+        scores, rows = self._index.search(unit[None], most)
         found = [
             (self._vectors.keys[row], float(score))
             for score, row in zip(scores[0], rows[0].tolist(), strict=True)

@@ -162,6 +162,7 @@ class IndexContract:
             (np.full((1, DIM), np.nan, dtype=np.float32), "row 0 of the queries"),
             (np.full((1, DIM), np.inf, dtype=np.float32), "row 0 of the queries"),
             (np.concatenate([unit_rows(1), 2 * unit_rows(1)]), "row 1 of the queries has length 2"),
+            (np.full((1, DIM), 3e38, dtype=np.float32), "row 0 of the queries has length inf"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )

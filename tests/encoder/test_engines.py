@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from embedsearch.device import best_device
-from embedsearch.encoder import EngineName, SentenceEncoder, engine_of
+from embedsearch.encoder import EngineName, SentenceEncoder, engine_of, numpy_engine
 from embedsearch.encoder import engine as engines
 from embedsearch.encoder.engine import SMALL_CHARACTERS
 from embedsearch.encoder.resolve import bundled_model
+from embedsearch.encoder.torch_engine import _half_precision
 from embedsearch.errors import DependencyError, InputError, ModelError
 from tests.contract.encoder_contract import (
     LONG,
@@ -24,6 +26,7 @@ from tests.contract.encoder_contract import (
     sentence_transformer,
 )
 from tests.encoder.tiny import edit_json, make_tiny_model
+from tests.support import after_a_fork, needs_fork
 
 ROOT = Path(__file__).parents[2]
 HALF_PRECISION = 4e-3
@@ -266,24 +269,32 @@ def test_without_openvino(tmp_path, monkeypatch, caplog):
         load(tmp_path, "openvino")
 
 
-def residual_dense(folder: Path) -> None:
-    edit_json(
-        folder / "2_Dense" / "config.json", in_features=32, out_features=32, use_residual=True
-    )
-    tensors = {"linear.weight": np.eye(32, dtype=np.float32), "linear.bias": np.zeros(32, "f4")}
+def add_dense(folder: Path, **config) -> None:
+    """A Dense module of 32 by 32 in place of Normalize."""
+    edit_json(folder / "2_Dense" / "config.json", in_features=32, out_features=32, **config)
+    weight = np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32)
+    tensors = {"linear.weight": weight, "linear.bias": np.zeros(32, "f4")}
     save_file(tensors, folder / "2_Dense" / "model.safetensors")
     modules = json.loads((folder / "modules.json").read_text())
     modules[2] |= {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}
     (folder / "modules.json").write_text(json.dumps(modules))
 
 
+def setting(**changes):
+    return lambda folder: edit_json(folder / "sentence_bert_config.json", **changes)
+
+
 ONLY_TORCH = {
-    "lower case by sentence-transformers": lambda f: edit_json(
-        f / "sentence_bert_config.json", do_lower_case=True
-    ),
+    "lower case by sentence-transformers": setting(do_lower_case=True),
+    "lengths of queries and documents": setting(query_length=4, document_length=3),
+    "a length of all texts": setting(processing_kwargs={"text": {"max_length": 3}}),
+    "no special tokens": setting(processing_kwargs={"text": {"add_special_tokens": False}}),
+    "case by sentence-transformers": setting(tokenizer_args={"do_lower_case": False}),
+    "layers by sentence-transformers": setting(config_args={"num_hidden_layers": 1}),
     "tokenizers that differ": lambda f: edit_json(f / "tokenizer_config.json", do_lower_case=False),
     "an activation": lambda f: edit_json(f / "config.json", hidden_act="silu"),
-    "a residual Dense": residual_dense,
+    "a residual Dense": lambda f: add_dense(f, use_residual=True),
+    "an activation of someone's": lambda f: add_dense(f, activation_function="mine.ReLU"),
 }
 
 
@@ -294,9 +305,9 @@ def test_what_only_torch_can_compute_is_left_to_it_with_a_remark(tmp_path, chang
     encoder = load(folder)
     assert encoder.engine == "torch"
     texts = ["The Cat sat", "a dog"]
-    expected = sentence_transformer(folder).encode(texts, normalize_embeddings=True)
+    expected = sentence_transformer(folder).encode_document(texts, normalize_embeddings=True)
     np.testing.assert_allclose(encoder.encode_document(texts), expected, atol=HALF_PRECISION)
-    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
+    assert len([r for r in caplog.records if r.name == "embedsearch"]) == 1
     for engine in ("numpy", "openvino"):
         with pytest.raises(ModelError, match="use auto"):
             load(folder, engine)
@@ -312,3 +323,150 @@ def test_a_tokenizer_of_another_model(tmp_path):
     for engine in ("numpy", "openvino"):
         with pytest.raises(ModelError, match=f"needs token {size + 7}"):
             load(folder, engine).encode_document(["zebra"])
+    with pytest.raises(ModelError, match="fails on a text, so its files do not belong together"):
+        load(folder, "torch").encode_document(["zebra"])
+
+
+def test_lengths_of_documents_are_counted(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    setting(document_length=9)(folder)
+    encoder = load(folder)
+    assert (encoder.max_tokens, encoder.truncated_tokens(["cat " * 10])) == (7, 3)
+
+
+ENGINES = ["numpy", "openvino", "torch"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"linear.weight": (32, 30), "linear.bias": (32,)},
+        {"linear.weight": (20, 32), "linear.bias": (20,)},
+        {"linear.weight": (32, 32)},
+    ],
+)
+def test_a_dense_module_of_other_weights(tmp_path, engine, tensors):
+    folder = make_tiny_model(tmp_path)
+    add_dense(folder)
+    made = {name: np.ones(shape, np.float32) for name, shape in tensors.items()}
+    save_file(made, folder / "2_Dense" / "model.safetensors")
+    with pytest.raises(ModelError, match=r"Dense has the tensors|cannot be loaded"):
+        load(folder, engine).encode_query(["cat"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_dense_module_of_another_width(tmp_path, engine):
+    folder = make_tiny_model(tmp_path)
+    add_dense(folder)
+    edit_json(folder / "2_Dense" / "config.json", in_features=16)
+    weights = {"linear.weight": np.ones((32, 16), "f4"), "linear.bias": np.ones(32, "f4")}
+    save_file(weights, folder / "2_Dense" / "model.safetensors")
+    with pytest.raises(ModelError, match=r"for vectors of 16 numbers|fails on a text"):
+        load(folder, engine).encode_query(["cat"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_text_without_tokens_is_a_row_of_zeros(tmp_path, engine):
+    """Where the tokenizer adds no special ones, an empty text has none."""
+    folder = make_tiny_model(tmp_path)
+    edit_json(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    edit_json(folder / "tokenizer.json", post_processor=None)
+    encoder = load(folder, engine)
+    assert not encoder.encode_query([""]).any()
+    lengths = np.linalg.norm(encoder.encode_document(["", "cat", " \n"]), axis=1)
+    np.testing.assert_allclose(lengths, [0, 1, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_weights_in_float64(tmp_path, engine):
+    folder = make_tiny_model(tmp_path)
+    before = load(folder, engine).encode_query(TEXTS)
+    tensors = load_file(folder / "model.safetensors")
+    doubles = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
+    save_file(doubles, folder / "model.safetensors", metadata={"format": "pt"})
+    np.testing.assert_allclose(load(folder, engine).encode_query(TEXTS), before, atol=1e-6)
+
+
+def drop(name: str):
+    def change(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        del tensors[name]
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("bert", "embeddings.token_type_embeddings.weight"),
+        ("mpnet", "encoder.relative_attention_bias.weight"),
+    ],
+)
+def test_weights_that_are_only_added_may_not_be_missing(tmp_path, kind, name):
+    folder = make_family(tmp_path, kind)
+    drop(name)(folder)
+    logging.disable(logging.CRITICAL)  # a program may want to hear nothing
+    try:
+        with pytest.raises(ModelError, match=f"lacks the weights {name}"):
+            load(folder).encode_query(["cat"])
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "openvino"])
+def test_the_padding_token_of_mpnet_is_fixed(tmp_path, engine):
+    folder = make_family(tmp_path, "mpnet")
+    edit_json(folder / "config.json", pad_token_id=5)
+    expected = sentence_transformer(folder).encode(TEXTS, show_progress_bar=False)
+    vectors = load(folder, engine).encode_document(TEXTS)
+    assert (vectors * expected).sum(axis=1).min() > 0.999
+
+
+@needs_fork
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_a_forked_process_encodes_too(tmp_path, engine):
+    """OpenVINO's threads stay behind, and it would wait for them."""
+    folder = make_tiny_model(tmp_path)
+    assert after_a_fork(
+        f"""
+import numpy as np
+from embedsearch import SentenceEncoder
+encoder = SentenceEncoder.load({str(folder)!r}, device="cpu", engine={engine!r})
+texts = ["the cat sat on the mat " * 9] * 300
+vectors = encoder.encode_document(texts)
+""",
+        f"np.allclose(encoder.encode_document(texts), vectors, atol={HALF_PRECISION})",
+    )
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_heads_of_a_long_text_are_computed_one_after_the_other(tmp_path, kind, monkeypatch):
+    folder = make_family(tmp_path, kind)
+    expected = load(folder, "numpy").encode_query([LONG, "cat"])
+    monkeypatch.setattr(numpy_engine, "SCORES_AT_A_TIME", 64 * 64)
+    np.testing.assert_allclose(
+        load(folder, "numpy").encode_query([LONG, "cat"]), expected, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(["cuda:1"], "bfloat16"), (["cuda:0"], "float16")])
+def test_bfloat16_is_for_gpus_that_compute_it(monkeypatch, native, dtype):
+    """Each GPU of a machine for itself; older ones emulate bfloat16, slowly."""
+    import torch
+
+    current = []
+
+    @contextmanager
+    def on(name):
+        current.append(name)
+        yield
+
+    def supported(including_emulation=True):
+        return including_emulation or current[-1] in native
+
+    monkeypatch.setattr(torch.cuda, "device", on)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    monkeypatch.setattr(torch, "autocast", lambda *chosen: chosen)
+    assert _half_precision("cuda:1") == ("cuda", getattr(torch, dtype))

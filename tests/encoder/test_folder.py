@@ -132,6 +132,10 @@ def test_an_adapter(folder):
         ("sentence_bert_config.json", '{"tokenizer_args": [1]}', "make no sense"),
         ("config_sentence_transformers.json", '{"prompts": {"query": 1}}', "are not strings"),
         ("config_sentence_transformers.json", '{"prompts": ["a"]}', "make no sense"),
+        ("config_sentence_transformers.json", '{"truncate_dim": -1}', "from 1, not -1"),
+        ("config_sentence_transformers.json", '{"truncate_dim": 0}', "from 1, not 0"),
+        ("config_sentence_transformers.json", '{"truncate_dim": "8"}', "from 1, not '8'"),
+        ("config_sentence_transformers.json", '{"model_type": "SparseEncoder"}', "SparseEncoder"),
         ("1_Pooling/config.json", '{"word_embedding_dimension": []}', None),
     ],
 )

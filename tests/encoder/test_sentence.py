@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from embedsearch.encoder import EngineName, SentenceEncoder
 from embedsearch.encoder.torch_engine import quiet
 from embedsearch.errors import DeviceError, InputError, ModelError, NotFoundError
-from tests.contract.encoder_contract import LONG
+from tests.contract.encoder_contract import LONG, sentence_transformer
 from tests.encoder.tiny import VOCABULARY, edit_json, make_tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -215,24 +215,71 @@ def test_dense_module(tmp_path, engine):
     )
 
 
-@pytest.mark.parametrize("engine", ["auto", "numpy", "torch"])
-def test_static_embeddings(tmp_path, engine):
-    """The mean of the words' vectors; no special tokens, no limit."""
-    make_tiny_model(tmp_path / "tiny")
-    folder = tmp_path / "static"
-    folder.mkdir()
-    (folder / "tokenizer.json").write_bytes((tmp_path / "tiny" / "tokenizer.json").read_bytes())
-    table = load_file(tmp_path / "tiny" / "model.safetensors")["embeddings.word_embeddings.weight"]
-    save_file({"embedding.weight": table}, folder / "model.safetensors")
+def make_static(folder: Path, truncation=None, **tensors) -> Path:
+    make_tiny_model(folder / "tiny")
+    edit_json(folder / "tiny" / "tokenizer.json", truncation=truncation)
+    (folder / "tiny" / "tokenizer.json").rename(folder / "tokenizer.json")
+    save_file({name.replace("_", "."): t for name, t in tensors.items()}, folder / WEIGHTS)
     kind = "sentence_transformers.models.StaticEmbedding"
     module = {"idx": 0, "name": "0", "path": "", "type": kind}
     (folder / "modules.json").write_text(json.dumps([module]))
+    return folder
+
+
+WEIGHTS = "model.safetensors"
+ROWS = np.random.default_rng(0).standard_normal((len(VOCABULARY), 16)).astype(np.float32)
+SCALE = np.random.default_rng(1).random(len(VOCABULARY))
+PLACES = np.random.default_rng(2).integers(0, 40, len(VOCABULARY))
+STATIC = {
+    "float32": {"embedding_weight": ROWS},
+    "float16": {"embedding_weight": ROWS.astype(np.float16)},
+    "float64": {"embedding_weight": ROWS.astype(np.float64)},
+    "beside another matrix": {"embedding_weight": ROWS, "another": ROWS[::-1].copy()},
+    "of model2vec": {"embeddings": ROWS},
+    "weighted": {"embeddings": ROWS, "weights": SCALE},
+    "rows shared": {"embeddings": ROWS[:40], "mapping": PLACES},
+    "weighted, shared": {"embeddings": ROWS[:40], "mapping": PLACES, "weights": SCALE},
+}
+
+
+@pytest.mark.parametrize("engine", ["auto", "numpy", "torch"])
+@pytest.mark.parametrize("tensors", STATIC.values(), ids=STATIC)
+def test_static_embeddings(tmp_path, engine, tensors):
+    """No special tokens, no limit; the mean of the words' vectors, whoever saved them."""
+    folder = make_static(tmp_path, **tensors)
     encoder = load(folder, engine)
-    assert (encoder.dim, encoder.max_tokens, encoder.truncated_tokens([LONG])) == (32, 512, 0)
-    mean = table[VOCABULARY.index("cat")] + table[VOCABULARY.index("dog")]
-    np.testing.assert_allclose(
-        encoder.encode_document(["cat dog"])[0], mean / np.linalg.norm(mean), atol=1e-5
-    )
+    assert (encoder.dim, encoder.max_tokens, encoder.truncated_tokens([LONG])) == (16, 512, 0)
+    expected = sentence_transformer(folder).encode(["cat dog", LONG], normalize_embeddings=True)
+    vectors = encoder.encode_document(["cat dog", LONG, ""])
+    half = any(tensor.dtype == np.float16 for tensor in tensors.values())
+    np.testing.assert_allclose(vectors[:2], expected, atol=2e-3 if half else 1e-5)
+    assert not vectors[2].any()
+
+
+@pytest.mark.parametrize("engine", ["auto", "torch"])
+@pytest.mark.parametrize("side", ["Right", "Left"])
+def test_static_embeddings_of_a_tokenizer_that_cuts(tmp_path, engine, side):
+    cut = {"direction": side, "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+    folder = make_static(tmp_path, truncation=cut, embedding_weight=ROWS)
+    encoder = load(folder, engine)
+    assert (encoder.max_tokens, encoder.truncated_tokens([LONG])) == (4, LONG.count(" ") - 4)
+    expected = sentence_transformer(folder).encode([LONG], normalize_embeddings=True)
+    np.testing.assert_allclose(encoder.encode_document([LONG]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "match"),
+    [
+        ({"vectors": ROWS}, "no matrix of token vectors, embedding.weight or embeddings"),
+        ({"embeddings": ROWS[0]}, "no matrix of token vectors"),
+        ({"embeddings": ROWS.astype(np.int8)}, "stores its token vectors as I8"),
+        ({"embeddings": ROWS[:9], "mapping": PLACES}, "its mapping names rows that are not there"),
+        ({"embeddings": ROWS, "weights": SCALE[:9]}, r"weights of shape \(9,\) for \d+ tokens"),
+    ],
+)
+def test_static_embeddings_that_make_no_sense(tmp_path, tensors, match):
+    with pytest.raises(ModelError, match=match):
+        load(make_static(tmp_path, **tensors)).encode_query(["cat"])
 
 
 def test_a_transformer_without_sentence_transformers_settings_is_pooled_by_the_mean(tmp_path, tiny):

@@ -17,6 +17,7 @@ from tests.contract.index_contract import (
     sparse_ids,
     unit_rows,
 )
+from tests.support import after_a_fork, needs_fork
 
 needs_faiss = pytest.mark.skipif(not index.faiss_available(), reason="FAISS is not installed")
 
@@ -186,3 +187,20 @@ def test_importing_and_searching_loads_no_faiss(tmp_path):
         "index.load(path).search(np.eye(3, dtype='f4'), 2); assert 'faiss' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "i"], check=True)
+
+
+@needs_fork
+@needs_faiss
+def test_a_forked_process_searches_too():
+    """FAISS's threads stay behind, and it would wait for them."""
+    assert after_a_fork(
+        """
+import numpy as np
+from embedsearch.index import FaissFlat, NumpyIndex
+rows = np.random.default_rng(0).standard_normal((4000, 64), dtype=np.float32)
+rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+index = FaissFlat(np.arange(4000), rows)
+found = index.search(rows, 5)[1]
+""",
+        "(index.search(rows, 5)[1] == found).all()",
+    )

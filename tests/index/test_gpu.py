@@ -12,6 +12,7 @@ from embedsearch import device, index
 from embedsearch.errors import DeviceError
 from embedsearch.index import LiveIndex, NumpyIndex, gpu
 from embedsearch.index.gpu import Batcher, GpuConfig, GpuIndex
+from embedsearch.index.gpu_building import gpu_errors
 from tests.contract.index_contract import (
     DIM,
     IndexContract,
@@ -21,6 +22,7 @@ from tests.contract.index_contract import (
     unit_rows,
 )
 from tests.index.test_approximate import build, clustered, recall
+from tests.support import after_a_fork, needs_fork
 
 pytestmark = pytest.mark.skipif(not index.faiss_available(), reason="FAISS is not installed")
 
@@ -49,6 +51,27 @@ class TestGpuIndex(IndexContract):
             return GpuIndex(NumpyIndex(ids, vectors), search, exact=True)
 
         return build
+
+
+def test_equal_and_nearly_equal_rows_come_as_the_cpu_has_them():
+    """Thousands of rows within what float16 rounds away; a GPU ranks them in any order."""
+    near = unit_rows(1) + 1e-4 * unit_rows(2000, seed=1)
+    vectors = np.concatenate([np.repeat(unit_rows(2, seed=2), 400, axis=0), near, unit_rows(500)])
+    vectors = np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    ids = np.arange(len(vectors))
+    halves = vectors.astype(np.float16).astype(np.float32)
+
+    def search(queries, k):
+        assert k <= gpu.MOST
+        scores = queries.astype(np.float16).astype(np.float32) @ halves.T
+        return np.argsort(-scores[:, ::-1], axis=1, kind="stable")[:, :k] * -1 + len(ids) - 1
+
+    mirrored = GpuIndex(NumpyIndex(ids, vectors), search, exact=True)
+    queries = np.ascontiguousarray(vectors[[0, 500, 900, 2000, 3000]])
+    assert_result(mirrored.search(queries, 10), oracle(ids, vectors, queries, 10))
+    live = LiveIndex(mirrored, ids[:0], vectors[:0], ids[3:9])
+    left = np.delete(ids, slice(3, 9))
+    assert_result(live.search(queries, 10), oracle(left, vectors[left], queries, 10))
 
 
 def counting(vectors):
@@ -138,6 +161,34 @@ def test_the_thread_ends_with_its_index():
     for thread in before:
         thread.join(10)
     assert not any(thread.is_alive() for thread in before)
+
+
+@needs_fork
+def test_a_forked_process_is_told_instead_of_waiting_for_ever():
+    assert after_a_fork(
+        """
+import numpy as np
+from embedsearch.errors import DeviceError
+from embedsearch.index.gpu import Batcher
+batcher = Batcher(lambda: lambda queries, k: np.zeros((len(queries), k), np.int64))
+query = np.ones((1, 2), np.float32)
+batcher.search(query, 1)
+def told():
+    try:
+        batcher.search(query, 1)
+    except DeviceError as error:
+        return "forked" in str(error)
+""",
+        "told()",
+    )
+
+
+def test_what_faiss_says_of_a_gpu_is_an_error_of_the_device():
+    with pytest.raises(DeviceError, match=r"alloc fail.*--device cpu"), gpu_errors():
+        raise RuntimeError("StandardGpuResources: alloc fail\n (cudaMalloc error out of memory)")
+    with pytest.raises(RuntimeError, match="too few points") as raised, gpu_errors():
+        raise RuntimeError("too few points")
+    assert not isinstance(raised.value, DeviceError)
 
 
 def test_no_gpu_is_told(monkeypatch):

@@ -31,6 +31,12 @@ def test_few_keys_are_searched_exactly(tmp_path):
         np.testing.assert_allclose([s for _, s in found], [s for _, s in expected], atol=1e-5)
 
 
+def test_more_than_there_are(tmp_path):
+    vectors = keyed(30)
+    index = es.KeyIndex.build(vectors, tmp_path / "words.index")
+    assert len(index.most_similar("k3", topn=10**12)) == 29
+
+
 def test_many_keys_are_found_as_well_as_is_told(tmp_path, many):
     config = es.IndexConfig(factory="IVF64,PQ8x4fs", recall=0.9)
     built = es.KeyIndex.build(many, tmp_path / "words.index", config)
