@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from embedsearch.encoder.bert_families import FAMILIES, RELATIVE, TYPES, Family
 from embedsearch.encoder.weights import FLOATS, map_tensors, read_header
 from embedsearch.errors import ModelError
 
@@ -81,90 +82,6 @@ class Bert:
         return int(self.words.shape[1])
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Family:
-    """What the checkpoints of a `model_type` call things; `keys` are those of config.json."""
-
-    prefix: str
-    blocks: str
-    names: Mapping[str, str]
-    keys: Mapping[str, str]
-    further: tuple[str, ...] = ()
-    """Tensors that not every family has."""
-    positions_from_padding: bool = False
-
-
-_KEYS = {
-    "heads": "num_attention_heads",
-    "layers": "num_hidden_layers",
-    "activation": "hidden_act",
-    "hidden": "hidden_size",
-    "inner": "intermediate_size",
-}
-_NAMES = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "output": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "inner": "intermediate.dense",
-    "outer": "output.dense",
-    "norm": "output.LayerNorm",
-}
-_TYPES = "embeddings.token_type_embeddings.weight"
-_RELATIVE = "encoder.relative_attention_bias.weight"
-_ROBERTA = _Family(
-    prefix="roberta.",
-    blocks="encoder.layer",
-    names=_NAMES,
-    keys=_KEYS,
-    further=(_TYPES,),
-    positions_from_padding=True,
-)
-_FAMILIES = {
-    "bert": _Family(
-        prefix="bert.", blocks="encoder.layer", names=_NAMES, keys=_KEYS, further=(_TYPES,)
-    ),
-    "roberta": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
-    "camembert": _ROBERTA,
-    "mpnet": _Family(
-        prefix="mpnet.",
-        blocks="encoder.layer",
-        names=_NAMES
-        | {
-            "query": "attention.attn.q",
-            "key": "attention.attn.k",
-            "value": "attention.attn.v",
-            "output": "attention.attn.o",
-            "attention_norm": "attention.LayerNorm",
-        },
-        keys=_KEYS,
-        further=(_RELATIVE,),
-        positions_from_padding=True,
-    ),
-    "distilbert": _Family(
-        prefix="distilbert.",
-        blocks="transformer.layer",
-        names={
-            "query": "attention.q_lin",
-            "key": "attention.k_lin",
-            "value": "attention.v_lin",
-            "output": "attention.out_lin",
-            "attention_norm": "sa_layer_norm",
-            "inner": "ffn.lin1",
-            "outer": "ffn.lin2",
-            "norm": "output_layer_norm",
-        },
-        keys={
-            "heads": "n_heads",
-            "layers": "n_layers",
-            "activation": "activation",
-            "hidden": "dim",
-            "inner": "hidden_dim",
-        },
-    ),
-}
 _PADDING = 1
 """Where config.json names none."""
 _MPNET_FAR = 128
@@ -174,9 +91,9 @@ _MPNET_FAR = 128
 def why_not(module: Module, config: Mapping[str, Any]) -> str:
     """Why a Transformer module cannot be read as a `Bert`, or ""."""
     kind = str(config.get("model_type", ""))
-    family = _FAMILIES.get(kind)
+    family = FAMILIES.get(kind)
     if family is None:
-        return f"its architecture {kind!r} is none of {', '.join(sorted(_FAMILIES))}"
+        return f"its architecture {kind!r} is none of {', '.join(sorted(FAMILIES))}"
     activation = config.get(family.keys["activation"], "gelu")
     if activation not in ACTIVATIONS:
         return f"its activation {activation!r} is none of {', '.join(sorted(ACTIVATIONS))}"
@@ -187,7 +104,7 @@ def why_not(module: Module, config: Mapping[str, Any]) -> str:
     return _odd_weights(module, family, config)
 
 
-def _odd_weights(module: Module, family: _Family, config: Mapping[str, Any]) -> str:
+def _odd_weights(module: Module, family: Family, config: Mapping[str, Any]) -> str:
     """Why the tensors in a module's files are not those of a `Bert`, or ""."""
     kinds: dict[str, str] = {}
     for file in module.weights:
@@ -196,7 +113,7 @@ def _odd_weights(module: Module, family: _Family, config: Mapping[str, Any]) -> 
             if bare in kinds:
                 return f"its weights have {bare!r} twice"
             kinds[bare] = entry["dtype"]
-    for name in sorted(_wanted(family, config)):
+    for name in sorted(family.tensors(config)):
         if name not in kinds:
             return f"its weights have no {name!r}"
         if kinds[name] not in FLOATS:
@@ -209,7 +126,7 @@ def load_bert(module: Module, config: Mapping[str, Any]) -> Bert:
 
     Raises ModelError where they are damaged or contradict the config.
     """
-    family = _FAMILIES[str(config["model_type"])]
+    family = FAMILIES[str(config["model_type"])]
     tensors = {
         name.removeprefix(family.prefix): tensor
         for name, tensor in map_tensors(module.weights).items()
@@ -266,21 +183,7 @@ def relative_bias(bert: Bert, tokens: int) -> Array | None:
     return np.ascontiguousarray(bert.relative[buckets].transpose(2, 0, 1))
 
 
-def _wanted(family: _Family, config: Mapping[str, Any]) -> set[str]:
-    names = {
-        "embeddings.word_embeddings.weight",
-        "embeddings.position_embeddings.weight",
-        "embeddings.LayerNorm.weight",
-        "embeddings.LayerNorm.bias",
-        *family.further,
-    }
-    for layer in range(int(config[family.keys["layers"]])):
-        for name in family.names.values():
-            names |= {f"{family.blocks}.{layer}.{name}.{part}" for part in ("weight", "bias")}
-    return names
-
-
-def _assemble(family: _Family, config: Mapping[str, Any], tensors: Mapping[str, Array]) -> Bert:
+def _assemble(family: Family, config: Mapping[str, Any], tensors: Mapping[str, Array]) -> Bert:
     def linear(name: str) -> Linear:
         return Linear(weight=tensors[f"{name}.weight"], bias=tensors[f"{name}.bias"])
 
@@ -301,7 +204,7 @@ def _assemble(family: _Family, config: Mapping[str, Any], tensors: Mapping[str, 
         )
 
     positions = tensors["embeddings.position_embeddings.weight"]
-    types = tensors[_TYPES] if _TYPES in family.further else None
+    types = tensors[TYPES] if TYPES in family.further else None
     padding = config.get("pad_token_id", _PADDING) if family.positions_from_padding else None
     return Bert(
         words=tensors["embeddings.word_embeddings.weight"],
@@ -313,12 +216,12 @@ def _assemble(family: _Family, config: Mapping[str, Any], tensors: Mapping[str, 
         heads=int(config[family.keys["heads"]]),
         epsilon=float(config.get("layer_norm_eps", 1e-12)),
         activation=str(config.get(family.keys["activation"], "gelu")),
-        padding_id=_PADDING if _RELATIVE in family.further else padding,  # MPNet's is fixed
-        relative=tensors[_RELATIVE] if _RELATIVE in family.further else None,
+        padding_id=_PADDING if RELATIVE in family.further else padding,  # MPNet's is fixed
+        relative=tensors[RELATIVE] if RELATIVE in family.further else None,
     )
 
 
-def _check(bert: Bert, family: _Family, config: Mapping[str, Any]) -> None:
+def _check(bert: Bert, family: Family, config: Mapping[str, Any]) -> None:
     """ValueError unless the shapes fit together and the config."""
     hidden = int(config[family.keys["hidden"]])
     _expect("the matrix of words", bert.words, (int(config["vocab_size"]), hidden))
