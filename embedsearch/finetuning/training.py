@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from embedsearch.encoder.resolve import DEFAULT_MODEL
+from embedsearch.encoder.training.checkpoint import training_folder
 from embedsearch.encoder.training.config import EncoderTrainingConfig
 from embedsearch.encoder.training.examples import (
     Example,
@@ -16,10 +19,12 @@ from embedsearch.encoder.training.examples import (
     check_examples,
     check_leakage,
 )
+from embedsearch.encoder.training.finished import check_output
 from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.encoder.training.run import train
-from embedsearch.errors import InputError
+from embedsearch.errors import EmbedSearchError, InputError, StorageError
 from embedsearch.finetuning.data import TrainingDataConfig, read_training_data
+from embedsearch.store.lock import LOCK_NAME, OWNER_NAME, writer_lock
 from embedsearch.types import SILENT, Progress
 
 Data = str | Path | Sequence[Any]
@@ -59,24 +64,55 @@ def train_encoder(
             in the training data, settings that do not fit, an `output` that is there and not from
             this training.
         StorageError: an `output` that cannot be written.
+        LockedError: another training into `output` is under way.
         NotFoundError, ModelError, DeviceError: as `SentenceEncoder.load`; ModelError too where the
             loss is no number any more, which leaves the last good state.
     """
+    config = config or EncoderTrainingConfig()
     examples = examples_of(data, reading, progress)
     kept = None if held_out is None else examples_of(held_out, reading, progress)
     check_examples(examples, 1)
     check_leakage(examples, kept or (), questions)
-    return train(
-        examples,
-        config or EncoderTrainingConfig(),
-        base=base,
-        base_name=base_name,
-        output=output,
-        held_out=kept,
-        source=source or _source(data),
-        device=device,
-        progress=progress,
-    )
+    target = check_output(output, config, base)
+    with _only_training(target):
+        return train(
+            examples,
+            config,
+            base=base,
+            base_name=base_name,
+            output=target,
+            held_out=kept,
+            source=source or _source(data),
+            device=device,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _only_training(target: Path) -> Iterator[None]:
+    """Holds the lock of a training's state: two would take one another's weights for their own.
+    Folders that were made for it are gone where nothing was saved."""
+    if target.exists():  # trained already: nothing is written
+        yield
+        return
+    folder = training_folder(target)
+    made = [each for each in folder.parents if not each.exists()]
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(writer_lock(folder))
+        except OSError as error:
+            if isinstance(error, EmbedSearchError):
+                raise
+            raise StorageError(f"{target} cannot be written: {error.strerror or error}") from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # gone with the state, or not empty
+                if {path.name for path in folder.iterdir()} <= {LOCK_NAME, OWNER_NAME}:
+                    shutil.rmtree(folder)
+                for each in made:
+                    each.rmdir()
 
 
 def examples_of(

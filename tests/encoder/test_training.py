@@ -22,7 +22,7 @@ from embedsearch.encoder.training import (
     train,
 )
 from embedsearch.encoder.training.checkpoint import Checkpoints
-from embedsearch.encoder.training.dataset import Row, make_dataset
+from embedsearch.encoder.training.dataset import Dataset, Row, make_dataset
 from embedsearch.encoder.training.examples import check_examples, check_leakage
 from embedsearch.encoder.training.freezing import prepare_mode
 from embedsearch.encoder.training.guides import by_vectors
@@ -205,6 +205,31 @@ def test_no_anchor_and_no_answer_comes_twice_in_a_batch(pairs, size):
     # only rows that nothing is left to be told from are dropped
     left = {(row.anchor, row.positive) for row in data.rows} - set(seen)
     assert len({a for a, _ in left}) <= 1 or len({b for _, b in left}) <= 1
+
+
+class Counted(int):
+    """A text's number that counts how often it is looked up."""
+
+    looked_up = 0
+
+    def __hash__(self):
+        Counted.looked_up += 1
+        return int(self)
+
+
+@pytest.mark.parametrize("shared", [1, 20])
+def test_batches_of_few_answers_are_made_in_one_pass(shared):
+    def looked_up(count):
+        rows = [
+            Row(anchor=Counted(number), positive=Counted(-1 - number % shared))
+            for number in range(count)
+        ]
+        before = Counted.looked_up
+        epoch = Dataset(texts=[], rows=rows, classes={}).epoch(0, 0, 8, 0)
+        assert sum(map(len, epoch)) in range(*((1,) if shared == 1 else (count - 20, count + 1)))
+        return Counted.looked_up - before
+
+    assert looked_up(4000) < 3 * looked_up(2000)
 
 
 def test_an_epoch_is_drawn_by_seed_and_number():

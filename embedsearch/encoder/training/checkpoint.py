@@ -1,8 +1,8 @@
 """The state of a training on disk: what is needed to go on as if nothing had happened.
 
-Beside the output folder lies `<output>.training/` with a folder for the last saved step, and the
-weights that were best so far. A step's folder counts once its state.json is there; the one before
-is deleted only then.
+Beside the output folder lies `<output>.training/` with a folder for the last saved step, the
+weights that were best so far, and in the end the model until it is whole. A step's folder counts
+once its state.json is there; the one before is deleted only then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from embedsearch.errors import InputError, StorageError
 from embedsearch.tuning.storage import disk_errors
@@ -78,7 +78,7 @@ class Checkpoints:
 
     @property
     def folder(self) -> Path:
-        return self.output.with_name(f"{self.output.name}.training")
+        return training_folder(self.output)
 
     def last(self) -> Path | None:
         """The folder of the state that was saved last, or None."""
@@ -156,6 +156,11 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def training_folder(output: Path) -> Path:
+    """Where the state of a training lies while the training is under way."""
+    return output.with_name(f"{output.name}.training")
+
+
 def step_of(home: Path) -> int:
     """The step whose state a folder of `Checkpoints` holds."""
     return int(home.name.rpartition("-")[2])
@@ -175,8 +180,3 @@ def _storage(folder: Path) -> Iterator[None]:
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def as_json(state: State) -> list[dict[str, Any]]:
-    """The measurements, for the training card."""
-    return [asdict(each) for each in state.measured]

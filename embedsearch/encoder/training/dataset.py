@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class Dataset:
         random = np.random.default_rng([seed, number])
         order = [self.rows[index] for index in random.permutation(len(self.rows))]
         drawn = [self._drawn(row, random, negatives) for row in order]
-        return list(_batches(drawn, batch_size))
+        return _batches(drawn, batch_size)
 
     def _drawn(self, row: Row, random: np.random.Generator, negatives: int) -> Row:
         positive = row.positive
@@ -146,25 +146,34 @@ def _labelled_rows(
     return rows, classes
 
 
-def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
-    """Rows in batches in which no anchor and no positive comes twice; rows that clash wait.
+def _batches(rows: Sequence[Row], size: int) -> list[list[Row]]:
+    """Rows in batches in which no anchor and no positive comes twice: each goes into the first
+    batch that has room for it and none of its texts.
 
-    What is left over at the end makes smaller batches. A single row that has no negative is
-    dropped: there is nothing to tell its positive from.
+    A single row that has no negative is dropped: there is nothing to tell its positive from.
     """
-    queue = deque(rows)
-    while queue:
-        batch: list[Row] = []
-        waiting: list[Row] = []
-        taken: set[int] = set()
-        while queue and len(batch) < size:
-            row = queue.popleft()
-            keys = {row.anchor, row.positive}
-            if keys & taken:
-                waiting.append(row)
-            else:
-                batch.append(row)
-                taken |= keys
-        queue.extendleft(reversed(waiting))
-        if len(batch) > 1 or batch[0].negatives:
-            yield batch
+    batches: list[list[Row]] = []
+    taken: list[set[int]] = []
+    tried: dict[int, int] = {}  # before this batch none takes the text: looked for once, not anew
+    with_room = 0
+
+    def first(text: int) -> int:
+        at = max(tried.get(text, 0), with_room)
+        while at < len(batches) and (len(batches[at]) == size or text in taken[at]):
+            at += 1
+        tried[text] = at
+        return at
+
+    for row in rows:
+        texts = {row.anchor, row.positive}
+        at = max(map(first, texts))
+        while at < len(batches) and (len(batches[at]) == size or texts & taken[at]):
+            at += 1
+        if at == len(batches):
+            batches.append([])
+            taken.append(set())
+        batches[at].append(row)
+        taken[at] |= texts
+        while with_room < len(batches) and len(batches[with_room]) == size:
+            with_room += 1
+    return [batch for batch in batches if len(batch) > 1 or batch[0].negatives]

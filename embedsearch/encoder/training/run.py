@@ -86,7 +86,7 @@ def train(
         return report
     fit = _prepare(folder, data, judged, loss, config, checkpoints, device, progress)
     ended = fit.run()
-    with _published(target) as home:
+    with _published(target, checkpoints.folder / "model") as home:
         made = _write(fit, home)
         report = report_of(
             fit, made, target, base_name or str(base), ended, len(learned), len(kept), began
@@ -279,11 +279,12 @@ def _write(fit: Fit, home: Path) -> ModelFolder:
 
 
 @contextmanager
-def _published(target: Path) -> Iterator[Path]:
-    """A folder that takes the place of `target` when all is written into it, or is removed."""
+def _published(target: Path, home: Path) -> Iterator[Path]:
+    """The folder `home`, which takes the place of `target` when all is written into it, or is
+    removed. What a killed training left there is replaced."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        home = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
         try:
             with disk_errors():
                 yield home
