@@ -50,8 +50,10 @@ class CollectionPairsConfig:
         unknown = next((kind for kind in self.kinds if kind not in KINDS), None)
         if unknown is not None or not self.kinds:
             raise InputError(f"unknown kind of pair {unknown!r}: use {', '.join(KINDS)}")
-        if self.limit < 1 or self.min_words < 1:
-            raise InputError("limit and min_words must be at least 1")
+        for name, least in (("limit", 1), ("min_words", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise InputError(f"{name} must be a whole number from {least} on, not {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

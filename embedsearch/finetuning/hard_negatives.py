@@ -145,9 +145,10 @@ def _answers(pairs: Sequence[TrainingPair]) -> dict[str, set[str]]:
     """Documents and texts that answer each question."""
     known: dict[str, set[str]] = defaultdict(set)
     for pair in pairs:
-        known[pair.anchor] |= {f"text {normal(pair.positive)}"}
+        question = normal(pair.anchor)
+        known[question].add(f"text {normal(pair.positive)}")
         if pair.document:
-            known[pair.anchor] |= {f"document {pair.document}"}
+            known[question].add(f"document {pair.document}")
     return known
 
 
@@ -174,7 +175,7 @@ def _mine_part(
     vectors = _text_vectors(collection, list(texts))
     queries = collection.encoder.encode_query(questions)
     return [
-        _choose(pair, query, candidates, vectors, known[pair.anchor], config, counts)
+        _choose(pair, query, candidates, vectors, known[normal(pair.anchor)], config, counts)
         for pair, query, candidates in zip(part, queries, found, strict=True)
     ]
 

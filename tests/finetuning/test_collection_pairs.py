@@ -89,3 +89,6 @@ def test_documents_without_structure(tmp_path):
             pairs_from_collection(opened)
     with pytest.raises(InputError, match="unknown kind"):
         CollectionPairsConfig(kinds=("poem",))
+    for wrong in ({"limit": 0}, {"min_words": "4"}, {"seed": -1}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            CollectionPairsConfig(**wrong)

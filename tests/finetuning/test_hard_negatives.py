@@ -68,6 +68,13 @@ def test_the_other_answers_of_a_question_are_no_negatives(collection):
     assert report.dropped["answer"] == 4
 
 
+def test_a_question_in_another_case_is_the_same_question(collection):
+    second = TrainingPair(anchor=PAIR.anchor.title(), positive="elsewhere", document="near")
+    mined, report = mine(collection, [PAIR, second])
+    assert all(not set(pair.negatives) & texts("answer", "near") for pair in mined)
+    assert report.dropped["answer"] == 4
+
+
 def test_duplicates_and_what_is_nearer_than_the_positive_less_a_margin(collection):
     encoder = CountingEncoder()
     query = encoder.encode_query([PAIR.anchor])[0]

@@ -102,28 +102,33 @@ def make_dataset(examples: Sequence[Example]) -> Dataset:
 
 
 def _pair_rows(pairs: Sequence[TrainingPair], number: Number) -> list[Row]:
-    answers: dict[int, set[int]] = defaultdict(set)
+    """Questions and documents that differ in case or white space alone are taken for the same where
+    one must not be told from the other."""
+    texts = dict.fromkeys(text for pair in pairs for text in pair.texts)
+    keys = {text: normal(text) for text in texts}
+    answers: dict[str, set[str]] = defaultdict(set)
+    documents: dict[str, set[int]] = defaultdict(set)
     negatives: dict[tuple[int, int], dict[int, None]] = {}
+    questions: dict[int, str] = {}
     for pair in pairs:
         anchor, positive = number("query", pair.anchor), number("document", pair.positive)
-        answers[anchor].add(positive)
+        questions[anchor] = keys[pair.anchor]
+        answers[questions[anchor]].add(keys[pair.positive])
         found = negatives.setdefault((anchor, positive), {})
         found.update(dict.fromkeys(number("document", text) for text in pair.negatives))
-    shared = {anchor: frozenset(found) for anchor, found in answers.items()}
-    documents: dict[str, set[int]] = defaultdict(set)
-    for text in dict.fromkeys(text for pair in pairs for text in pair.texts[1:]):
-        documents[normal(text)].add(number("document", text))
-    echoes = {
-        number("query", pair.anchor): frozenset(documents.get(normal(pair.anchor), ()))
-        for pair in pairs
+        for text in pair.texts[1:]:
+            documents[keys[text]].add(number("document", text))
+    shared = {
+        question: frozenset(text for key in found for text in documents[key])
+        for question, found in answers.items()
     }
     return [
         Row(
             anchor=anchor,
             positive=positive,
-            negatives=tuple(each for each in found if each not in shared[anchor]),
-            answers=shared[anchor],
-            echoes=echoes[anchor],
+            negatives=tuple(each for each in found if each not in shared[questions[anchor]]),
+            answers=shared[questions[anchor]],
+            echoes=frozenset(documents.get(questions[anchor], ())),
         )
         for (anchor, positive), found in negatives.items()
     ]
@@ -132,17 +137,26 @@ def _pair_rows(pairs: Sequence[TrainingPair], number: Number) -> list[Row]:
 def _labelled_rows(
     texts: Sequence[LabelledText], number: Number
 ) -> tuple[list[Row], dict[int, Sequence[int]]]:
+    """A row for each text that has another of its class; one of several classes belongs to all."""
     members: dict[str, dict[int, None]] = defaultdict(dict)
+    labels: dict[int, dict[str, None]] = defaultdict(dict)
     for each in texts:
-        members[each.label].setdefault(number("document", each.text))
+        text = number("document", each.text)
+        members[each.label].setdefault(text)
+        labels[text].setdefault(each.label)
+    together = {
+        names: list(dict.fromkeys(text for name in names for text in members[name]))
+        for names in {tuple(found) for found in labels.values()}
+    }
+    shared = {names: frozenset(found) for names, found in together.items()}
     rows: list[Row] = []
     classes: dict[int, Sequence[int]] = {}
     for found in members.values():
-        texts_of_class = list(found)
-        answers = frozenset(texts_of_class)
-        for text in texts_of_class if len(texts_of_class) > 1 else ():
-            rows.append(Row(anchor=text, positive=text, answers=answers))
-            classes[text] = texts_of_class
+        for text in found:
+            names = tuple(labels[text])
+            if text not in classes and len(shared[names]) > 1:
+                rows.append(Row(anchor=text, positive=text, answers=shared[names]))
+                classes[text] = together[names]
     return rows, classes
 
 
