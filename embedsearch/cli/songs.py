@@ -225,12 +225,12 @@ def evaluate_(
         remark(reason)
     if as_json:
         print_json(found.as_json())
-    else:
+    elif found.results:
         _print_evaluation(found, k)
-    if picture is not None:
+    if picture is not None and found.results:
         draw_comparison(found, k, picture)
         remark(f"the comparison is drawn in {picture}")
-    return DONE
+    return DONE if found.results else NOTHING_FOUND
 
 
 def _seconds(typed: str) -> float:

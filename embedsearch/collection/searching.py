@@ -15,7 +15,13 @@ from embedsearch.collection.indexing import build_generation
 from embedsearch.collection.models import EncoderSlot, check_fingerprint
 from embedsearch.collection.retrieval import Query, SearchConfig, search
 from embedsearch.collection.view import Snapshot, View
-from embedsearch.errors import InputError, LockedError, NotFoundError, StorageError
+from embedsearch.errors import (
+    FingerprintError,
+    InputError,
+    LockedError,
+    NotFoundError,
+    StorageError,
+)
 from embedsearch.store import documents as store
 from embedsearch.store.filters import Where, check_where
 from embedsearch.store.generations import Generation, current_generation
@@ -64,12 +70,26 @@ class Searcher:
         with stages.time("query_vector"):
             encoder, vectors = self._encode(queries)
         with stages.time("search"):
-            hits = [
-                self._hits(Query.of(query, vectors[i : i + 1]), config, where, encoder)
-                for i, query in enumerate(queries)
-            ]
+            try:
+                hits = self._all_hits(queries, vectors, config, where, encoder)
+            except FingerprintError:  # a writer put another model in its place just then
+                encoder, vectors = self._encode(queries)
+                hits = self._all_hits(queries, vectors, config, where, encoder)
         self._mend()
         return hits
+
+    def _all_hits(
+        self,
+        queries: Sequence[str],
+        vectors: Vectors,
+        config: SearchConfig,
+        where: Where | None,
+        encoder: Encoder,
+    ) -> list[list[Hit]]:
+        return [
+            self._hits(Query.of(query, vectors[i : i + 1]), config, where, encoder)
+            for i, query in enumerate(queries)
+        ]
 
     def similar(self, document_id: str, config: SearchConfig, where: Where | None) -> list[Hit]:
         """The documents nearest to the mean of a document's vectors, without itself."""

@@ -12,12 +12,16 @@ from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.training.config import EncoderTrainingConfig, Loss
 from embedsearch.encoder.training.examples import (
     Example,
+    ScoredPair,
     TrainingPair,
     check_examples,
     check_leakage,
 )
 from embedsearch.encoder.training.finished import check_output
+from embedsearch.encoder.training.held_out import part
+from embedsearch.encoder.training.losses import choose_loss
 from embedsearch.encoder.training.report import TrainingReport
+from embedsearch.encoder.training.run import trainable
 from embedsearch.errors import InputError
 from embedsearch.evaluation.judged import read_judged
 from embedsearch.finetuning.collection_pairs import (
@@ -101,6 +105,7 @@ def improve_encoder(
     config = config or LoopConfig()
     training = _training(config.training, without_questions=data is None)
     base = base or _own_model(collection)
+    trainable(base, training)
     check_output(output, training, base)
     questions: list[str] = []
     if judged is not None:
@@ -110,12 +115,14 @@ def improve_encoder(
     kept = None if held_out is None else examples_of(held_out, config.reading, progress)
     made, source = None, ""
     if data is None:
-        made = pairs_from_collection(collection, config.pairs, avoid=questions, progress=progress)
+        avoided = [*questions, *(text for each in kept or () for text in _kept(each))]
+        made = pairs_from_collection(collection, config.pairs, avoid=avoided, progress=progress)
         source = f"the collection {collection.folder.name}"
     examples: list[Example] = (
         list(made.pairs) if made else examples_of(data or [], config.reading, progress)
     )
-    check_examples(examples, training.batch_size)
+    learned, _ = part(examples, kept, training.held_out, training.seed)
+    choose_loss(training, check_examples(learned, training.batch_size), ())
     check_leakage(examples, kept or (), questions)
     examples, mining = _mine(collection, examples, config.mining, training.loss, progress)
     report = train_encoder(
@@ -147,6 +154,11 @@ def _training(config: EncoderTrainingConfig, *, without_questions: bool) -> Enco
     if without_questions and config.base_share is None and config.loss != "late":
         return replace(config, base_share=SHARE_WITHOUT_QUESTIONS)
     return config
+
+
+def _kept(example: Example) -> tuple[str, ...]:
+    """The texts of a held-out example that pairs made of documents must not have."""
+    return example.texts if isinstance(example, ScoredPair) else example.texts[:1]
 
 
 def _mine(

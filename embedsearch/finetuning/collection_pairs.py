@@ -30,7 +30,11 @@ from embedsearch.types import SILENT, Chunk, Document, Progress
 PairKind = Literal["title", "heading", "adjacent", "sentence", "cloze"]
 KINDS: tuple[PairKind, ...] = get_args(PairKind)
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\W*\w)|\n{2,}")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\W*\w)|\n{2,}|(?<=[。！？｡])\s*(?=\w)")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+)
+"""Characters of scripts without blanks between words: Thai, Burmese, Khmer, Japanese, Chinese."""
 SENTENCES_OF_PASSAGE = 2
 """Drawn from each passage, for `sentence` and `cloze`."""
 
@@ -50,8 +54,10 @@ class CollectionPairsConfig:
         unknown = next((kind for kind in self.kinds if kind not in KINDS), None)
         if unknown is not None or not self.kinds:
             raise InputError(f"unknown kind of pair {unknown!r}: use {', '.join(KINDS)}")
-        if self.limit < 1 or self.min_words < 1:
-            raise InputError("limit and min_words must be at least 1")
+        for name, least in (("limit", 1), ("min_words", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise InputError(f"{name} must be a whole number from {least} on, not {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +119,18 @@ def _document_pairs(
     encoder = collection.encoder
     chunks = chunk_document(document, encoder.tokens, encoder.max_tokens, ChunkingConfig())
     for kind, anchor, positive in _pairs(document, chunks, random):
-        words = min(len(anchor.split()), len(positive.split()))
+        words = min(_words(anchor), _words(positive))
         if kind in config.kinds and words >= config.min_words:
             place = f"{kind} of {document.id}"
             yield (
                 kind,
                 TrainingPair(anchor=anchor, positive=positive, document=document.id, place=place),
             )
+
+
+def _words(text: str) -> int:
+    """How many words a text has; two characters of a script without blanks are one."""
+    return len(text.split()) + len(_UNSPACED.findall(text)) // 2
 
 
 def _pairs(

@@ -142,7 +142,7 @@ def _examples(
 def _example(fields: Fields, place: str, config: TrainingDataConfig) -> Example:
     # a category of an anchor and its answer says nothing of them; a number does
     labelled = "label" in fields and (
-        "first" in fields or number_of(fields["label"][0]) is not None
+        "first" in fields or any(number_of(label) is not None for label in fields["label"])
     )
     scored = "score" in fields or labelled
     if "anchor" in fields or ("first" in fields and scored):
@@ -159,7 +159,8 @@ def _example(fields: Fields, place: str, config: TrainingDataConfig) -> Example:
             "positive (in a table by --columns) where they belong together"
         )
     if "text" in fields and "label" in fields:
-        return LabelledText(text=_text(fields, "text"), label=str(fields["label"][0]), place=place)
+        label = str(_only(fields, "label"))
+        return LabelledText(text=_text(fields, "text"), label=label, place=place)
     raise InputError(
         "neither a pair, a scored pair nor a labelled text: it has "
         f"{', '.join(fields) or 'nothing'}"
@@ -167,10 +168,14 @@ def _example(fields: Fields, place: str, config: TrainingDataConfig) -> Example:
 
 
 def _text(fields: Fields, role: str) -> str:
+    return _string(_only(fields, role, "texts"), role)
+
+
+def _only(fields: Fields, role: str, what: str = "values") -> Any:
     values = fields.get(role, [])
     if len(values) != 1:
-        raise InputError(f"{len(values)} texts for the {role}, where there must be one")
-    return _string(values[0], role)
+        raise InputError(f"{len(values)} {what} for the {role}, where there must be one")
+    return values[0]
 
 
 def _string(value: Any, role: str) -> str:
@@ -180,7 +185,7 @@ def _string(value: Any, role: str) -> str:
 
 
 def _score(fields: Fields, most: float) -> float:
-    typed = fields["score" if "score" in fields else "label"][0]
+    typed = _only(fields, "score" if "score" in fields else "label")
     score = number_of(typed)
     if score is None:
         raise InputError(f"the score {str(typed)[:40]!r} is no number")

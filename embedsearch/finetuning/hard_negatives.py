@@ -145,9 +145,10 @@ def _answers(pairs: Sequence[TrainingPair]) -> dict[str, set[str]]:
     """Documents and texts that answer each question."""
     known: dict[str, set[str]] = defaultdict(set)
     for pair in pairs:
-        known[pair.anchor] |= {f"text {normal(pair.positive)}"}
+        question = normal(pair.anchor)
+        known[question].add(f"text {normal(pair.positive)}")
         if pair.document:
-            known[pair.anchor] |= {f"document {pair.document}"}
+            known[question].add(f"document {pair.document}")
     return known
 
 
@@ -174,7 +175,7 @@ def _mine_part(
     vectors = _text_vectors(collection, list(texts))
     queries = collection.encoder.encode_query(questions)
     return [
-        _choose(pair, query, candidates, vectors, known[pair.anchor], config, counts)
+        _choose(pair, query, candidates, vectors, known[normal(pair.anchor)], config, counts)
         for pair, query, candidates in zip(part, queries, found, strict=True)
     ]
 
@@ -182,12 +183,13 @@ def _mine_part(
 def _candidates(
     by_meaning: Sequence[Hit], by_words: Sequence[Hit], config: MiningConfig
 ) -> list[_Candidate]:
-    """The documents found, by the better of their ranks; by meaning first."""
+    """The documents found, by the better of their ranks; by meaning first. Without `words` the rank
+    is that by meaning; what is found by words alone tells where an answer is."""
     places = [{hit.document_id: hit.rank for hit in hits} for hits in (by_meaning, by_words)]
     hits = {hit.document_id: hit for hit in by_meaning}
-    for hit in by_words if config.words else ():
+    for hit in by_words:
         known = hits.get(hit.document_id)
-        if known is None or hit.rank < known.rank:
+        if known is None or (config.words and hit.rank < known.rank):
             hits[hit.document_id] = hit
     found = [
         _Candidate(
@@ -238,7 +240,7 @@ def _choose(
     before = _ranks_of_answer(candidates, answers)
     kept = []
     for each in candidates:
-        if each.hit.rank < config.first:
+        if each.hit.rank < config.first or (each.by_meaning is None and not config.words):
             continue
         if normal(pair.anchor) in _texts(each):
             reason = "question"

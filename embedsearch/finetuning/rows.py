@@ -96,7 +96,7 @@ def number_of(value: Any) -> float | None:
     """The value as a number; None where it is none."""
     try:
         return None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -118,11 +118,17 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     )
     while True:
         # the limit belongs to the whole process: it is raised for one row and put back
-        usual = csv.field_size_limit(MAX_LINE_BYTES)
+        usual, before = csv.field_size_limit(MAX_LINE_BYTES), reader.line_num
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise InputError(f"{path}:{first[0] - 1 + reader.line_num}: {error}") from None
+            what = str(error)
+            if reader.line_num > before + 1 or what == "unexpected end of data":
+                what = (
+                    "a quote that opens here is not closed where its field ends; write a quote "
+                    "that is part of a field twice"
+                )
+            raise InputError(f"{path}:{first[0] + before}: {what}") from None
         finally:
             csv.field_size_limit(usual)
         if row is None:

@@ -59,16 +59,18 @@ def train_encoder(
             in the training data, settings that do not fit, an `output` that is there and not from
             this training.
         StorageError: an `output` that cannot be written.
+        LockedError: another training into `output` is under way.
         NotFoundError, ModelError, DeviceError: as `SentenceEncoder.load`; ModelError too where the
             loss is no number any more, which leaves the last good state.
     """
+    config = config or EncoderTrainingConfig()
     examples = examples_of(data, reading, progress)
     kept = None if held_out is None else examples_of(held_out, reading, progress)
     check_examples(examples, 1)
     check_leakage(examples, kept or (), questions)
     return train(
         examples,
-        config or EncoderTrainingConfig(),
+        config,
         base=base,
         base_name=base_name,
         output=output,

@@ -161,54 +161,68 @@ class Ranker:
     ) -> Parts:
         """What the sides say of at least so many candidates, where there are so many.
 
-        Those that share playlists with the seeds come first, for they score highest; the nearest by
-        vectors are looked up where there are few, and for unheard seeds. `also` are rows that are
-        scored anyway.
+        `also` are rows that are scored anyway. However many there are, a score is the same: the
+        best of those that a short list has is what each side is scaled by.
         """
         config, known = self.config, query.known
         seeds, weights = [query.rows[place] for place in known], query.weights[known]
-        count = max(config.candidates, 2 * least)
         shared = np.zeros(len(self.vectors), np.float32)
+        found = np.empty(0, np.int64)
         regression: Regression | None = None
-        unwanted = list(barred)
-        chosen = np.zeros(len(self.vectors), bool)
-        chosen[list(also)] = True
         if seeds:
             likeness = self.playlists.likeness(seeds, weights, config)
             found, scores = self.playlists.scores(likeness, config)
             shared[found] = scores
-            free = np.ones(len(shared), bool)
-            free[unwanted] = False
-            chosen[top(found, scores * free[found], count)[0]] = True
             regression = self.regression(likeness)
-        unheard = query.unheard
-        if len(unheard) or np.count_nonzero(chosen) < max(_ENOUGH, 2 * least):
-            sought = unheard if len(unheard) else known
-            mean = query.weights[sought] @ unit(query.inputs[sought])
-            near, _ = self.vectors.nearest(mean, count + len(barred))
-            chosen[near[near >= 0]] = True
-        chosen[unwanted] = False
+        usual = self._candidates(query, barred, found, shared, 0)
+        chosen = usual.copy()
+        if 2 * least > min(config.candidates, _ENOUGH):
+            chosen |= self._candidates(query, barred, found, shared, least)
+        chosen[list(also)] = True
+        chosen[list(barred)] = False
         rows = np.flatnonzero(chosen)
+        first = usual[rows]
         regressed = np.zeros(len(rows), np.float32)
         if regression is not None:
             regressed = regression.scores(seeds, weights, rows)
         alike = self.vectors.affinity(query.inputs, query.outputs, rows)
         described, heard = np.zeros(len(rows), np.float32), np.float32(1)
+        unheard = query.unheard
         if len(unheard):
-            described = _scaled(alike[:, unheard] @ query.weights[unheard])
+            described = _scaled(alike[:, unheard] @ query.weights[unheard], first)
             heard = np.float32(weights.sum() / query.weights.sum())
             alike = alike[:, known]
         whole = 1 + config.regression_weight + config.vector_weight
         return Parts(
             rows=rows,
-            shared=_scaled(shared[rows]) * heard,
-            regression=_scaled(regressed) * np.float32(config.regression_weight) * heard,
-            vectors=_scaled(alike @ weights) * np.float32(config.vector_weight) * heard,
+            shared=_scaled(shared[rows], first) * heard,
+            regression=_scaled(regressed, first) * np.float32(config.regression_weight) * heard,
+            vectors=_scaled(alike @ weights, first) * np.float32(config.vector_weight) * heard,
             described=described * np.float32(whole) * (1 - heard),
             artist=self._artist(query, rows),
             standing=self.standing[rows],
-            debut=self._debut(seeds, rows, shared[rows]),
+            debut=self._debut(seeds, rows, shared[rows] * first),
         )
+
+    def _candidates(
+        self, query: Query, barred: Sequence[int], found: Rows, shared: Scores, least: int
+    ) -> NDArray[np.bool_]:
+        """Which songs are looked at, shape (songs,), for a list of so many.
+
+        Those that share playlists with the seeds, `found`, come first, for they score highest; the
+        nearest by vectors are looked up where there are few, and for unheard seeds.
+        """
+        count, unwanted = max(self.config.candidates, 2 * least), list(barred)
+        chosen, free = np.zeros(len(shared), bool), np.ones(len(shared), bool)
+        free[unwanted] = False
+        chosen[top(found, shared[found] * free[found], count)[0]] = True
+        unheard = query.unheard
+        if len(unheard) or np.count_nonzero(chosen) < max(_ENOUGH, 2 * least):
+            sought = unheard if len(unheard) else query.known
+            mean = query.weights[sought] @ unit(query.inputs[sought])
+            near, _ = self.vectors.nearest(mean, count + len(barred))
+            chosen[near[near >= 0]] = True
+        return chosen & free
 
     def _artist(self, query: Query, rows: Rows) -> Scores:
         """exp(artist_weight * share of the seeds that are by an artist of the song)."""
@@ -287,6 +301,7 @@ def diversify(
     return rows[chosen], scores[chosen]
 
 
-def _scaled(scores: Scores) -> Scores:
-    most = float(scores.max(initial=0.0))
+def _scaled(scores: Scores, among: NDArray[np.bool_] | None = None) -> Scores:
+    """1 for the best, or for the best of some."""
+    most = float((scores if among is None else scores[among]).max(initial=0.0))
     return scores / np.float32(most) if most > 0 else np.zeros_like(scores)

@@ -12,6 +12,7 @@ from embedsearch.songs.lines import TextLines
 from embedsearch.types import SILENT, Progress
 
 _NONE = "#"
+_LONGER = "lines of more than id, title and artist, of which the rest is passed over"
 
 
 def read_songs(
@@ -25,8 +26,8 @@ def read_songs(
 
     `albums` has id TAB album on each line. `tags` has the numbers of a song's tags on each line,
     `#` for none, in the order of the ids; `tag_hash.txt` beside it names them (`number, name`).
-    Lines without a title or an artist are taken as they are, those without an id passed over; both
-    are counted in a remark.
+    Lines without a title or an artist are taken as they are, those without an id passed over, and
+    so are fields after the artist; all are counted in a remark.
 
     Raises NotFoundError, InputError with file and line.
     """
@@ -39,13 +40,15 @@ def read_songs(
         cells = [cell.strip().replace("\\/", "/") for cell in line.split("\t")]
         if number == 1 and len(cells) == 1:
             raise lines.fail(1, f"a song is id TAB title TAB artist, not {line[:80]!r}")
-        song_id, title, artist = (*cells, "", "")[:3]
+        song_id, title, artist, *rest = *cells, "", ""
         if not song_id:
             odd["lines without an id"] += 1
         elif song_id in songs:
             odd["lines with an id that was there before"] += 1
         else:
             songs[song_id] = Song(id=song_id, title=title, artist=_unset(artist))
+            if any(rest):
+                odd[_LONGER] += 1
             if not title or not _unset(artist):
                 odd["songs without a title or an artist, which are kept"] += 1
     if albums is not None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,6 +81,17 @@ def test_recommend_wrongly(trained, cli):
     assert_error(cli("recommend", "--model", "my-songs", "--text", "x", "--why"), "give songs")
     assert_error(cli("recommend", "--model", "nowhere", "rock-1"), "train songs")
     assert_error(cli("recommend", "--model", "my-songs", "the rock players"), "by id")
+
+
+def test_nothing_is_measured_without_the_package(trained, cli, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "implicit", None)
+    arguments = ("evaluate", "songs", "my-songs", "test.jsonl", "--only", "als")
+    outcome = cli(*arguments, "--picture", "x.svg")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "embedsearch[baselines]" in outcome.err
+    assert not (tmp_path / "x.svg").exists()
+    outcome = cli(*arguments, "--json")
+    assert (outcome.code, outcome.json) == (1, {})
 
 
 def test_evaluate(trained, cli, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import embedsearch.encoder.training.held_out as held_out_module
 from embedsearch.encoder import SentenceEncoder
 from embedsearch.encoder.folder import ModelFolder
 from embedsearch.encoder.training import (
@@ -22,7 +23,7 @@ from embedsearch.encoder.training import (
     train,
 )
 from embedsearch.encoder.training.checkpoint import Checkpoints
-from embedsearch.encoder.training.dataset import Row, make_dataset
+from embedsearch.encoder.training.dataset import Dataset, Row, make_dataset
 from embedsearch.encoder.training.examples import check_examples, check_leakage
 from embedsearch.encoder.training.freezing import prepare_mode
 from embedsearch.encoder.training.guides import by_vectors
@@ -120,7 +121,7 @@ def test_ranking_does_not_push_a_text_from_itself():
     document = [places["document", text] for text in ("two", " ONE", "four", "six", "one")]
     query = [places["query", text] for text in ("one", "two", "three")]
     scores = 20 * vectors[query] @ vectors[document].T
-    scores[0, [1, 4]] = scores[1, 0] = -torch.inf
+    scores[0, [1, 4]] = scores[1, [0, 4]] = -torch.inf  # "one" says what " ONE" does
     expected = torch.nn.functional.cross_entropy(scores, torch.arange(3))
     found = batch_loss(batch, "ranking", CONFIG, None)(vectors)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
@@ -207,6 +208,31 @@ def test_no_anchor_and_no_answer_comes_twice_in_a_batch(pairs, size):
     assert len({a for a, _ in left}) <= 1 or len({b for _, b in left}) <= 1
 
 
+class Counted(int):
+    """A text's number that counts how often it is looked up."""
+
+    looked_up = 0
+
+    def __hash__(self):
+        Counted.looked_up += 1
+        return int(self)
+
+
+@pytest.mark.parametrize("shared", [1, 20])
+def test_batches_of_few_answers_are_made_in_one_pass(shared):
+    def looked_up(count):
+        rows = [
+            Row(anchor=Counted(number), positive=Counted(-1 - number % shared))
+            for number in range(count)
+        ]
+        before = Counted.looked_up
+        epoch = Dataset(texts=[], rows=rows, classes={}).epoch(0, 0, 8, 0)
+        assert sum(map(len, epoch)) in range(*((1,) if shared == 1 else (count - 20, count + 1)))
+        return Counted.looked_up - before
+
+    assert looked_up(4000) < 3 * looked_up(2000)
+
+
 def test_an_epoch_is_drawn_by_seed_and_number():
     data = make_dataset(PAIRS)
     first, again = data.epoch(1, 0, 8, 1), data.epoch(1, 0, 8, 1)
@@ -224,6 +250,36 @@ def test_labelled_texts_are_paired_within_their_class():
             assert row.anchor != row.positive
             assert label[row.anchor] == label[row.positive]
             assert {label[each] for each in row.answers} == {label[row.anchor]}
+
+
+def test_a_text_of_two_classes_belongs_to_both():
+    labelled = [("a", "x"), ("b", "x"), ("c", "y"), ("a", "y"), ("d", "z"), ("e", "z")]
+    data = make_dataset([LabelledText(text=text, label=label) for text, label in labelled])
+    numbers = {text: number for number, (_, text) in enumerate(data.texts)}
+    answers = {data.texts[row.anchor][1]: row.answers for row in data.rows}
+    assert len(data.rows) == 5
+    assert answers["a"] == {numbers[text] for text in "abc"}
+    assert answers["b"] == {numbers[text] for text in "ab"}
+    for seed in range(20):
+        for batch in data.epoch(seed, 0, 4, 0):
+            assert all(row.positive in row.answers - {row.anchor} for row in batch)
+
+
+def test_questions_and_answers_that_differ_in_case_alone_are_not_told_apart():
+    pairs = [
+        TrainingPair(anchor="How do I log in?", positive="By badge."),
+        TrainingPair(anchor="how do i  log in?", positive="Ask me", negatives=("by BADGE.", "no")),
+        TrainingPair(anchor="Who?", positive="by badge.", negatives=("x",)),
+    ]
+    data = make_dataset(pairs)
+    first, second, third = ({data.texts[text][1] for text in row.answers} for row in data.rows)
+    assert first == second == {"By badge.", "by BADGE.", "by badge.", "Ask me"}
+    assert third == first - {"Ask me"}
+    assert [data.texts[text][1] for text in data.rows[1].negatives] == ["no"]
+    vectors = np.eye(len(data.texts), dtype=np.float32)
+    for row in data.rows:
+        vectors[row.anchor] = vectors[list(row.answers)].sum(axis=0)
+    assert make_held_out(pairs).measure(vectors) == 1.0
 
 
 def test_an_answer_is_never_a_negative_of_its_question():
@@ -782,6 +838,52 @@ def test_the_held_out_metrics():
     assert held.measure(vectors) == pytest.approx((1 + 1 + 1 / np.log2(3)) / 3)
 
 
+def test_the_held_out_metrics_of_many_texts_take_little_memory(monkeypatch):
+    import tracemalloc
+
+    random = np.random.default_rng(0)
+    pairs = [
+        TrainingPair(anchor=f"q{i // 2}", positive=f"d{i}", negatives=(f"q{i % 7}",))
+        for i in range(1200)
+    ]
+    texts = [LabelledText(text=f"t{i}", label=str(i % 40)) for i in range(1200)]
+    for examples, expected in ((pairs, expected_ndcg), (texts, expected_accuracy)):
+        held = make_held_out(examples)
+        vectors = random.standard_normal((len(held.data.texts), 8)).astype(np.float32)
+        monkeypatch.setattr(held_out_module, "MEASURED_CELLS", 1 << 24)
+        whole = held.measure(vectors)
+        assert whole == pytest.approx(expected(held.data, vectors))
+        monkeypatch.setattr(held_out_module, "MEASURED_CELLS", 1 << 12)
+        tracemalloc.start()
+        assert held.measure(vectors) == pytest.approx(whole)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 4 * 600 * 1200  # the scores of all questions
+
+
+def expected_ndcg(data, vectors):
+    pool = sorted({text for row in data.rows for text in (row.positive, *row.negatives)})
+    gained = {}
+    for row in data.rows:
+        others = [text for text in pool if text not in row.echoes]
+        best = sorted(others, key=lambda text: -float(vectors[row.anchor] @ vectors[text]))[:10]
+        ideal = sum(1 / np.log2(rank + 2) for rank in range(min(10, len(row.answers))))
+        gained[row.anchor] = (
+            sum(1 / np.log2(rank + 2) for rank, text in enumerate(best) if text in row.answers)
+            / ideal
+        )
+    return sum(gained.values()) / len(gained)
+
+
+def expected_accuracy(data, vectors):
+    right = []
+    for row in data.rows:
+        others = [text for text in range(len(vectors)) if text != row.anchor]
+        best = max(others, key=lambda text: float(vectors[row.anchor] @ vectors[text]))
+        right.append(best in row.answers)
+    return np.mean(right)
+
+
 def test_a_question_is_no_wrong_answer_to_itself():
     pairs = [TrainingPair(anchor="a", positive="b"), TrainingPair(anchor="b", positive="a")]
     held = make_held_out(pairs)
@@ -808,6 +910,9 @@ def test_a_question_is_no_wrong_answer_to_itself():
         ([LabelledText(text=t, label="x") for t in "ab"], "two classes"),
         ([LabelledText(text=t, label=t) for t in "ab"], "no class has two"),
         (PAIRS[:1], "do not fill one batch of 2"),
+        ([TrainingPair(anchor="a", positive="b", negatives="cd")], "one text, not a list"),
+        ([ScoredPair(first="a", second="b", score="0.5")], "'0.5' is not between"),
+        ([LabelledText(text="a", label=3)], "the label is no text, or empty: 3"),
     ],
 )
 def test_examples_that_cannot_be_used(examples, message):
@@ -826,6 +931,24 @@ def test_held_out_questions_in_the_training_data_are_refused():
     with pytest.raises(InputError, match="example 1"):
         check_leakage(scored, [ScoredPair(first="B", second="a", score=0.5)], [])
     check_leakage(scored, [ScoredPair(first="c", second="b", score=0.5)], ["another"])
+
+
+@pytest.mark.parametrize(
+    ("kept", "learned"),
+    [
+        ("cafe\u0301 au lait", "Caf\u00e9 au lait"),
+        ("\uff28\uff4f\uff57 do I\uff1f", "how do i?"),
+        ("no\u200bspace", "nospace"),
+        ("\ufeffhow", "how"),
+        ("soft\u00adware", "Software"),
+        ("how\u00a0now", "how now"),
+        ("STRASSE", "stra\u00dfe"),
+    ],
+)
+def test_a_kept_question_is_known_in_another_form_of_unicode(kept, learned):
+    for one, other in ((kept, learned), (learned, kept)):
+        with pytest.raises(InputError, match="1 of 1 training examples"):
+            check_leakage([pair(one, "x")], [], [other])
 
 
 def pair(anchor, positive, *negatives):
@@ -889,12 +1012,22 @@ def test_more_dimensions_than_there_are(tmp_path, base):
         {"base_share": 1.0},
         {"matryoshka_dims": (0,)},
         {"max_tokens": 2},
+        {"max_tokens": 16.5},
+        {"learning_rate": "3e-5"},
+        {"held_out": None},
+        {"warmup": "0.1"},
         {"seed": -1},
+        {"seed": 1 << 32},
     ],
 )
 def test_settings_that_make_no_sense(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         EncoderTrainingConfig(**wrong)
+
+
+def test_the_highest_seed_trains(tmp_path, base):
+    config = replace(CONFIG, seed=(1 << 32) - 1, epochs=1)
+    assert train(PAIRS, config, base=base, output=tmp_path / "out").steps == 4
 
 
 def test_nothing_is_restored_where_nothing_was_saved(tmp_path):
@@ -988,3 +1121,6 @@ def test_a_model_from_nothing(tmp_path):
         new_encoder(bare, tmp_path / "bare")
     with pytest.raises(InputError, match="multiple of heads"):
         NewEncoderConfig(hidden=33)
+    for wrong in ({"seed": 1 << 32}, {"seed": -1}, {"max_tokens": 16.5}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            NewEncoderConfig(**wrong)

@@ -10,8 +10,8 @@ import pytest
 import embedsearch.encoder.training.run as run_module
 import embedsearch.finetuning.closed_loop as module
 from embedsearch.collection.collection import Collection
-from embedsearch.encoder.training import EncoderTrainingConfig, TrainingPair
-from embedsearch.errors import InputError, StorageError
+from embedsearch.encoder.training import EncoderTrainingConfig, ScoredPair, TrainingPair
+from embedsearch.errors import InputError, NotFoundError, StorageError
 from embedsearch.finetuning.closed_loop import LoopConfig, improve_encoder
 from embedsearch.finetuning.promotion import PromotionConfig
 from embedsearch.finetuning.training import train_encoder
@@ -63,9 +63,12 @@ def nothing_is_done(monkeypatch):
 
 @pytest.mark.usefixtures("nothing_is_done")
 def test_what_can_be_refused_is_refused_first(tmp_path, collection, judged):
-    def refused(error, message, output=tmp_path / "out", data=PAIRS, folder=judged, **more):
+    def refused(
+        error, message, output=tmp_path / "out", data=PAIRS, folder=judged, training=None, **more
+    ):
+        config = replace(CONFIG, training=replace(CONFIG.training, **(training or {})))
         with pytest.raises(error, match=message):
-            improve_encoder(collection, output, CONFIG, data=data, judged=folder, **more)
+            improve_encoder(collection, output, config, data=data, judged=folder, **more)
 
     foreign = judged_folder(tmp_path / "foreign", ["no", "none"])
     refused(InputError, "none of the 2 relevant documents", folder=foreign)
@@ -75,7 +78,39 @@ def test_what_can_be_refused_is_refused_first(tmp_path, collection, judged):
     refused(InputError, "kept for measuring", data=asked)
     refused(InputError, "kept for measuring", held_out=[PAIRS[3]])
     refused(InputError, "a text is empty", data=[*PAIRS, TrainingPair(anchor=" ", positive="x")])
+    refused(InputError, "do not fill one batch", training={"batch_size": len(PAIRS)})
+    refused(InputError, "'cosent' is not for pairs", training={"loss": "cosent"})
+    refused(InputError, "the model has 32", training={"matryoshka_dims": (64,)})
+    refused(NotFoundError, "no model", base=tmp_path / "nothing")
+    wrong = TrainingPair(anchor=" ", positive="x")
+    refused(InputError, "held-out examples cannot be used", held_out=[wrong])
+    same = [TrainingPair(anchor=f"{n}?", positive="the same") for n in range(3)]
+    refused(InputError, "cannot be measured", held_out=same)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.es", "foreign", "judged", "tiny"]
+
+
+def test_pairs_made_of_documents_leave_out_what_is_held_out(tmp_path, base):
+    with Collection.open(tmp_path / "c.es", model=str(base)) as collection:
+        collection.upsert(
+            Document(
+                id=word,
+                title=f"How do I find the {word}",
+                text=f"The {word} is in the garden here. Nobody saw the {word} last week.",
+            )
+            for word in WORDS
+        )
+        titles = [f"how do I find the  {word}" for word in WORDS[:4]]
+        kept = [TrainingPair(anchor=title, positive=f"in the {title}") for title in titles]
+        scored = [
+            ScoredPair(first=f"How do I find the {word}", second="there", score=score)
+            for word, score in zip(WORDS[:4], (0, 0.2, 0.4, 1), strict=True)
+        ]
+        config = replace(CONFIG, mining=None)
+        for number, held_out in enumerate((kept, scored)):
+            report = improve_encoder(collection, tmp_path / str(number), config, held_out=held_out)
+            assert report.pairs is not None
+            assert report.pairs.found["title"] == len(WORDS) - 4
+            assert report.training.held_out == 4
 
 
 def improve(collection, output, judged, **promotion):

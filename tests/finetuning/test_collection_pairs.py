@@ -53,6 +53,24 @@ def test_sentences_find_their_paragraph_with_and_without_them(collection):
         assert pair.anchor not in pair.positive
 
 
+def test_scripts_without_blanks_between_words(tmp_path):
+    sentences = [
+        "最初の規則はとても簡単です。",
+        "二番目の規則には注意が必要です！",
+        "三番目は奇妙です。",
+    ]
+    document = Document(id="ja", title="おいしいコーヒーの淹れ方", text="".join(sentences))
+    with Collection.open(tmp_path / "ja", model=FakeEncoder()) as opened:
+        opened.upsert([document, Document(id="short", title="短い", text="短い文")])
+        found = pairs_from_collection(opened)
+    assert found.found == {"title": 1, "cloze": 1, "sentence": 1}
+    pairs = {pair.place.split()[0]: pair for pair in found.pairs}
+    assert (pairs["title"].anchor, pairs["title"].positive) == (document.title, document.text)
+    for kind in ("cloze", "sentence"):
+        assert pairs[kind].anchor in sentences
+        assert (pairs[kind].anchor in pairs[kind].positive) == (kind == "sentence")
+
+
 def test_passages_find_the_next_one(collection):
     (pair,) = made(collection, kinds=("adjacent",))
     assert pair.anchor.startswith("The first rule")
@@ -89,3 +107,6 @@ def test_documents_without_structure(tmp_path):
             pairs_from_collection(opened)
     with pytest.raises(InputError, match="unknown kind"):
         CollectionPairsConfig(kinds=("poem",))
+    for wrong in ({"limit": 0}, {"min_words": "4"}, {"seed": -1}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            CollectionPairsConfig(**wrong)

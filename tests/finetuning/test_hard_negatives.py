@@ -68,6 +68,13 @@ def test_the_other_answers_of_a_question_are_no_negatives(collection):
     assert report.dropped["answer"] == 4
 
 
+def test_a_question_in_another_case_is_the_same_question(collection):
+    second = TrainingPair(anchor=PAIR.anchor.title(), positive="elsewhere", document="near")
+    mined, report = mine(collection, [PAIR, second])
+    assert all(not set(pair.negatives) & texts("answer", "near") for pair in mined)
+    assert report.dropped["answer"] == 4
+
+
 def test_duplicates_and_what_is_nearer_than_the_positive_less_a_margin(collection):
     encoder = CountingEncoder()
     query = encoder.encode_query([PAIR.anchor])[0]
@@ -104,6 +111,55 @@ def test_the_rank_window_and_the_count(collection):
     (mined,), report = mine(collection, count=2)
     assert len(mined.negatives) == 2
     assert report.dropped["beyond_count"] == 2
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MiningConfig(words=False, cross_check=False, duplicate=1.0, count=100, last=30),
+        MiningConfig(words=False, cross_check=False, margin=0.05, count=5, first=3, last=40),
+        MiningConfig(words=False, count=100, last=30),
+    ],
+)
+def test_mining_by_meaning_is_its_definition(tmp_path, config):
+    random = np.random.default_rng(0)
+    documents = [
+        Document(id=str(number), text=" ".join(f"word{n}" for n in random.integers(60, size=8)))
+        for number in range(200)
+    ]
+    pairs = [
+        TrainingPair(
+            anchor=" ".join(f"word{n}" for n in random.integers(60, size=4)),
+            positive=document.text,
+            document=document.id,
+        )
+        for document in documents[:40]
+    ]
+    with Collection.open(tmp_path / "c", model=CountingEncoder()) as collection:
+        collection.upsert(documents)
+        mined, _ = mine_hard_negatives(collection, pairs, config)
+        found = collection.search_batch([p.anchor for p in pairs], config.last, mode="keyword")
+    vectors = CountingEncoder().encode_document([document.text for document in documents])
+    for number, (pair, hits) in enumerate(zip(mined, found, strict=True)):
+        query = CountingEncoder().encode_query([pair.anchor])[0]
+        order = np.argsort(-(vectors @ query), kind="stable")[: config.last].tolist()
+        by_meaning = {row: rank for rank, row in enumerate(order, 1)}
+        by_words = {int(hit.document_id): hit.rank for hit in hits}
+        kept = [
+            documents[row].text
+            for row in order[config.first - 1 :]
+            if row != number
+            and vectors[row] @ vectors[number] <= config.duplicate
+            and (config.margin is None
+                 or vectors[row] @ query <= vectors[number] @ query - config.margin)
+            and not (
+                config.cross_check
+                and by_meaning[row] < by_meaning.get(number, config.last + 1)
+                and by_words.get(row, config.last + 1) < by_words.get(number, config.last + 1)
+            )
+        ]  # fmt: skip
+        spread = np.linspace(0, len(kept) - 1, min(config.count, len(kept))).round().astype(int)
+        assert pair.negatives == tuple(kept[place] for place in spread)
 
 
 def test_vectors_of_chunks_are_not_made_again(collection):

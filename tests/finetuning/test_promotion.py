@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from embedsearch.collection.collection import Collection
+from embedsearch.encoder import SentenceEncoder
 from embedsearch.errors import FingerprintError, InputError, LockedError, NotFoundError
 from embedsearch.evaluation.significance import compare_paired
 from embedsearch.finetuning.promotion import PromotionConfig, judge, try_model
 from embedsearch.store.database import open_database
 from embedsearch.store.shadow import LOCK_NAME, new_shadow
 from embedsearch.types import Document
+from tests.encoder.tiny import make_tiny_model
 from tests.fake_encoder import FakeEncoder
 from tests.support import CountingEncoder, write
 
@@ -130,6 +132,25 @@ def vectors(tmp_path):
     ).fetchall()
     db.close()
     return dict(rows)
+
+
+def test_a_search_goes_on_when_a_model_is_promoted_under_it(tmp_path, monkeypatch):
+    old, new = (make_tiny_model(tmp_path / name, seed=seed) for seed, name in enumerate("ab"))
+    with Collection.open(tmp_path / "c", model=str(old)) as collection:
+        collection.upsert(documents())
+        with Collection.open(tmp_path / "c", read_only=True) as reader:
+            assert reader.search("topic3", 1, **SEMANTIC)
+
+            def encode_query(encoder, texts):
+                vectors = original(encoder, texts)
+                monkeypatch.setattr(SentenceEncoder, "encode_query", original)
+                collection.reindex(model=str(new))
+                return vectors
+
+            original = SentenceEncoder.encode_query
+            monkeypatch.setattr(SentenceEncoder, "encode_query", encode_query)
+            found = reader.search_batch(["topic3 word3", "topic5"], 5, **SEMANTIC)
+        assert found == collection.search_batch(["topic3 word3", "topic5"], 5, **SEMANTIC)
 
 
 def test_never_promotes_only_compares(tmp_path, judged):

@@ -146,6 +146,16 @@ def test_song_hash(tmp_path):
     ]
 
 
+def test_further_fields_of_songs_are_told(tmp_path):
+    path = write(tmp_path / "song_hash.txt", "0\tOne\tTwo\tBand\n1\tOne\tBand\t\n2\tX\tY\t1999\n")
+    notes = Notes()
+    found = read_songs(path, progress=notes)
+    assert [song.artist for song in found.values()] == ["Two", "Band", "Y"]
+    assert [line.split(": ")[1] for line in notes.lines] == [
+        "2 lines of more than id, title and artist, of which the rest is passed over"
+    ]
+
+
 def test_albums_and_tags(tmp_path):
     path = write(tmp_path / "song_hash.txt", "0 \tA\tX\n1 \tB\tY\n")
     albums = write(tmp_path / "albums.tsv", "1\tFirst\n7\tOther\n")

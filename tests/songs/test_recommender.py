@@ -7,6 +7,7 @@ import errno
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -124,6 +125,22 @@ def test_explanations_name_seeds_and_playlists(recommender):
         recommender.explain([], best.id)
     with pytest.raises(NotFoundError, match="not among"):
         recommender.explain(seeds, seeds[0])
+
+
+def test_a_score_is_the_same_in_a_list_of_any_length():
+    draw = random.Random(0)
+    lists = [draw.sample([str(number) for number in range(300)], 5) for _ in range(200)]
+    config = replace(SMALL, candidates=10, epochs=2, deterministic=True)
+    recommender = SongRecommender.fit(lists, config, songs=[Song(id="0", artist="a")])
+    for seeds in (lists[0][:1], lists[1][:3], lists[2][:2]):
+        short = recommender.recommend(seeds, 5)
+        whole = recommender.recommend(seeds, 290)
+        scores = {each.id: each.score for each in whole}
+        for each in short:
+            assert scores[each.id] == pytest.approx(each.score, rel=1e-5)
+        for each in whole[::20]:
+            reason = recommender.explain(seeds, each.id)
+            assert parts_of(reason) == pytest.approx(each.score, rel=1e-5)
 
 
 def parts_of(reason):

@@ -1,8 +1,8 @@
 """The state of a training on disk: what is needed to go on as if nothing had happened.
 
-Beside the output folder lies `<output>.training/` with a folder for the last saved step, and the
-weights that were best so far. A step's folder counts once its state.json is there; the one before
-is deleted only then.
+Beside the output folder lies `<output>.training/` with a folder for the last saved step, the
+weights that were best so far, and in the end the model until it is whole. A step's folder counts
+once its state.json is there; the one before is deleted only then.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from embedsearch.errors import InputError, StorageError
 from embedsearch.tuning.storage import disk_errors, on_disk
@@ -173,8 +173,3 @@ def _storage(folder: Path) -> Iterator[None]:
         raise StorageError(
             f"the state of the training cannot be written to {folder}: {error.strerror or error}"
         ) from None
-
-
-def as_json(state: State) -> list[dict[str, Any]]:
-    """The measurements, for the training card."""
-    return [asdict(each) for each in state.measured]

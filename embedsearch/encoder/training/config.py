@@ -73,18 +73,24 @@ class EncoderTrainingConfig:
         self._check_choices()
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if type(value) is not int or value < least:
                 raise InputError(f"{name} must be a whole number from {least} on, not {value!r}")
+        if self.seed > _MOST_SEED:
+            raise InputError(f"seed must be at most {_MOST_SEED}, not {self.seed}")
         for name in ("learning_rate", "scale", "max_grad_norm"):
             self._check_number(name, above=0.0)
         for name in ("weight_decay", "triplet_margin", "checkpoint_seconds", "gist_margin"):
             self._check_number(name, least=0.0)
         for name in ("warmup", "frozen_share", "base_share", "held_out"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
+            none = value is None and name == "base_share"
+            if not none and (not _is_number(value) or not 0 <= value < 1):
                 raise InputError(f"{name} must be from 0 to below 1, not {value!r}")
-        if self.max_tokens is not None and self.max_tokens < _LEAST_TOKENS:
-            raise InputError(f"max_tokens must be at least {_LEAST_TOKENS}, not {self.max_tokens}")
+        most = self.max_tokens
+        if most is not None and (type(most) is not int or most < _LEAST_TOKENS):
+            raise InputError(
+                f"max_tokens must be a whole number from {_LEAST_TOKENS} on, not {most!r}"
+            )
         if self.new_terms and (self.freeze_embeddings or self.freeze_layers):
             raise InputError("new_terms have to learn: leave freeze_embeddings and freeze_layers")
         object.__setattr__(self, "matryoshka_dims", tuple(self.matryoshka_dims))
@@ -101,9 +107,15 @@ class EncoderTrainingConfig:
 
     def _check_number(self, name: str, *, above: float | None = None, least: float = -1) -> None:
         value = getattr(self, name)
-        if not math.isfinite(value) or value < least or (above is not None and value <= above):
-            bound = f"above {above:g}" if above is not None else f"at least {least:g}"
+        if not _is_number(value) or value < least or (above is not None and value <= above):
+            bound = (
+                f"a number above {above:g}" if above is not None else f"a number from {least:g} on"
+            )
             raise InputError(f"{name} must be {bound}, not {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
 
 
 _LEAST = {
@@ -118,3 +130,5 @@ _LEAST = {
     "seed": 0,
 }
 _LEAST_TOKENS = 8
+_MOST_SEED = (1 << 32) - 1
+"""A seed and the number of a step fill the 64 bits that torch takes."""

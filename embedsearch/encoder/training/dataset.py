@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class Dataset:
         random = np.random.default_rng([seed, number])
         order = [self.rows[index] for index in random.permutation(len(self.rows))]
         drawn = [self._drawn(row, random, negatives) for row in order]
-        return list(_batches(drawn, batch_size))
+        return _batches(drawn, batch_size)
 
     def _drawn(self, row: Row, random: np.random.Generator, negatives: int) -> Row:
         positive = row.positive
@@ -102,28 +102,33 @@ def make_dataset(examples: Sequence[Example]) -> Dataset:
 
 
 def _pair_rows(pairs: Sequence[TrainingPair], number: Number) -> list[Row]:
-    answers: dict[int, set[int]] = defaultdict(set)
+    """Questions and documents that differ in case or white space alone are taken for the same where
+    one must not be told from the other."""
+    texts = dict.fromkeys(text for pair in pairs for text in pair.texts)
+    keys = {text: normal(text) for text in texts}
+    answers: dict[str, set[str]] = defaultdict(set)
+    documents: dict[str, set[int]] = defaultdict(set)
     negatives: dict[tuple[int, int], dict[int, None]] = {}
+    questions: dict[int, str] = {}
     for pair in pairs:
         anchor, positive = number("query", pair.anchor), number("document", pair.positive)
-        answers[anchor].add(positive)
+        questions[anchor] = keys[pair.anchor]
+        answers[questions[anchor]].add(keys[pair.positive])
         found = negatives.setdefault((anchor, positive), {})
         found.update(dict.fromkeys(number("document", text) for text in pair.negatives))
-    shared = {anchor: frozenset(found) for anchor, found in answers.items()}
-    documents: dict[str, set[int]] = defaultdict(set)
-    for text in dict.fromkeys(text for pair in pairs for text in pair.texts[1:]):
-        documents[normal(text)].add(number("document", text))
-    echoes = {
-        number("query", pair.anchor): frozenset(documents.get(normal(pair.anchor), ()))
-        for pair in pairs
+        for text in pair.texts[1:]:
+            documents[keys[text]].add(number("document", text))
+    shared = {
+        question: frozenset(text for key in found for text in documents[key])
+        for question, found in answers.items()
     }
     return [
         Row(
             anchor=anchor,
             positive=positive,
-            negatives=tuple(each for each in found if each not in shared[anchor]),
-            answers=shared[anchor],
-            echoes=echoes[anchor],
+            negatives=tuple(each for each in found if each not in shared[questions[anchor]]),
+            answers=shared[questions[anchor]],
+            echoes=frozenset(documents.get(questions[anchor], ())),
         )
         for (anchor, positive), found in negatives.items()
     ]
@@ -132,39 +137,57 @@ def _pair_rows(pairs: Sequence[TrainingPair], number: Number) -> list[Row]:
 def _labelled_rows(
     texts: Sequence[LabelledText], number: Number
 ) -> tuple[list[Row], dict[int, Sequence[int]]]:
+    """A row for each text that has another of its class; one of several classes belongs to all."""
     members: dict[str, dict[int, None]] = defaultdict(dict)
+    labels: dict[int, dict[str, None]] = defaultdict(dict)
     for each in texts:
-        members[each.label].setdefault(number("document", each.text))
+        text = number("document", each.text)
+        members[each.label].setdefault(text)
+        labels[text].setdefault(each.label)
+    together = {
+        names: list(dict.fromkeys(text for name in names for text in members[name]))
+        for names in {tuple(found) for found in labels.values()}
+    }
+    shared = {names: frozenset(found) for names, found in together.items()}
     rows: list[Row] = []
     classes: dict[int, Sequence[int]] = {}
     for found in members.values():
-        texts_of_class = list(found)
-        answers = frozenset(texts_of_class)
-        for text in texts_of_class if len(texts_of_class) > 1 else ():
-            rows.append(Row(anchor=text, positive=text, answers=answers))
-            classes[text] = texts_of_class
+        for text in found:
+            names = tuple(labels[text])
+            if text not in classes and len(shared[names]) > 1:
+                rows.append(Row(anchor=text, positive=text, answers=shared[names]))
+                classes[text] = together[names]
     return rows, classes
 
 
-def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
-    """Rows in batches in which no anchor and no positive comes twice; rows that clash wait.
+def _batches(rows: Sequence[Row], size: int) -> list[list[Row]]:
+    """Rows in batches in which no anchor and no positive comes twice: each goes into the first
+    batch that has room for it and none of its texts.
 
-    What is left over at the end makes smaller batches. A single row that has no negative is
-    dropped: there is nothing to tell its positive from.
+    A single row that has no negative is dropped: there is nothing to tell its positive from.
     """
-    queue = deque(rows)
-    while queue:
-        batch: list[Row] = []
-        waiting: list[Row] = []
-        taken: set[int] = set()
-        while queue and len(batch) < size:
-            row = queue.popleft()
-            keys = {row.anchor, row.positive}
-            if keys & taken:
-                waiting.append(row)
-            else:
-                batch.append(row)
-                taken |= keys
-        queue.extendleft(reversed(waiting))
-        if len(batch) > 1 or batch[0].negatives:
-            yield batch
+    batches: list[list[Row]] = []
+    taken: list[set[int]] = []
+    tried: dict[int, int] = {}  # before this batch none takes the text: looked for once, not anew
+    with_room = 0
+
+    def first(text: int) -> int:
+        at = max(tried.get(text, 0), with_room)
+        while at < len(batches) and (len(batches[at]) == size or text in taken[at]):
+            at += 1
+        tried[text] = at
+        return at
+
+    for row in rows:
+        texts = {row.anchor, row.positive}
+        at = max(map(first, texts))
+        while at < len(batches) and (len(batches[at]) == size or texts & taken[at]):
+            at += 1
+        if at == len(batches):
+            batches.append([])
+            taken.append(set())
+        batches[at].append(row)
+        taken[at] |= texts
+        while with_room < len(batches) and len(batches[with_room]) == size:
+            with_room += 1
+    return [batch for batch in batches if len(batch) > 1 or batch[0].negatives]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from embedsearch.errors import InputError
 
 Shape = Literal["pairs", "scored", "labelled"]
+
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
+"""Soft hyphens, joiners and marks of direction."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +111,8 @@ def check_examples(examples: Sequence[Example], batch_size: int) -> Shape:
 
 
 def _problem(example: Example) -> str:
+    if isinstance(example, TrainingPair) and isinstance(example.negatives, str):
+        return "its negatives are one text, not a list of them"
     for text in example.texts:
         if not isinstance(text, str):
             return f"a text is {type(text).__name__}, not a string"
@@ -114,7 +121,7 @@ def _problem(example: Example) -> str:
         if any("\ud800" <= character <= "\udfff" for character in text):
             return "a text has a lone surrogate"
     if isinstance(example, ScoredPair):
-        if not math.isfinite(example.score) or not 0 <= example.score <= 1:
+        if not isinstance(example.score, Real) or not 0 <= example.score <= 1:
             return f"the score {example.score!r} is not between 0 and 1"
     elif isinstance(example, TrainingPair):
         anchor, positive = normal(example.anchor), normal(example.positive)
@@ -122,8 +129,8 @@ def _problem(example: Example) -> str:
             return f"both sides of the pair are equal: {example.anchor[:60]!r}"
         if any(normal(negative) in (anchor, positive) for negative in example.negatives):
             return "a negative equals the question or its answer"
-    elif not example.label.strip():
-        return "the label is empty"
+    elif not isinstance(example.label, str) or not example.label.strip():
+        return f"the label is no text, or empty: {example.label!r}"
     return ""
 
 
@@ -179,7 +186,11 @@ def asked(example: Example) -> str:
 
 
 def normal(text: str) -> str:
-    """A text without its case and its white space, to compare by."""
+    """A text to compare by: without its case, white space and invisible signs, in one form of
+    Unicode."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+        text = unicodedata.normalize("NFKC", text.casefold())
     return " ".join(text.casefold().split())
 
 

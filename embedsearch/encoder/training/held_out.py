@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,13 @@ from embedsearch.types import SILENT, Progress
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from embedsearch.encoder.training.dataset import Row
     from embedsearch.encoder.training.examples import Shape
     from embedsearch.types import Vectors
 
 CUT_RANK = 10
+MEASURED_CELLS = 1 << 24
+"""Scores that are in memory at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,22 +169,26 @@ def _measurable(held: HeldOut) -> bool:
 def _ndcg(data: Dataset, vectors: Vectors) -> float:
     """nDCG@10 with every answer worth the same, averaged over the questions. A question that is
     another's answer is not found by itself."""
-    questions = {row.anchor: row.answers for row in data.rows}
-    echoes = {row.anchor: row.echoes for row in data.rows}
-    pool = np.array(
-        list(dict.fromkeys(text for row in data.rows for text in (row.positive, *row.negatives)))
-    )
-    scores = vectors[list(questions)] @ vectors[pool].T
-    for place, anchor in enumerate(questions):
-        if echoes[anchor]:
-            scores[place, np.isin(pool, list(echoes[anchor]))] = -np.inf
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :CUT_RANK]
+    questions = list({row.anchor: row for row in data.rows}.values())
+    pool = list(dict.fromkeys(text for r in data.rows for text in (r.positive, *r.negatives)))
+    places = {text: place for place, text in enumerate(pool)}
     discounts = 1 / np.log2(np.arange(2, CUT_RANK + 2))
     total = 0.0
-    for answers, order in zip(questions.values(), best, strict=True):
-        gains = np.array([int(text) in answers for text in pool[order]])
-        total += float(gains @ discounts[: len(gains)] / discounts[: len(answers)].sum())
+    for part in _parts(questions, len(pool)):
+        scores = vectors[[row.anchor for row in part]] @ vectors[pool].T
+        for found, row in zip(scores, part, strict=True):
+            found[[places[text] for text in row.echoes if text in places]] = -np.inf
+            best = np.argsort(-found, kind="stable")[:CUT_RANK]
+            gains = np.array([pool[place] in row.answers for place in best])
+            there = sum(text in places for text in row.answers)
+            total += float(gains @ discounts[: len(gains)] / discounts[:there].sum())
     return total / len(questions)
+
+
+def _parts(rows: Sequence[Row], texts: int) -> Iterator[Sequence[Row]]:
+    """Rows whose scores of so many texts go into memory together."""
+    size = max(1, MEASURED_CELLS // texts)
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 def _spearman(data: Dataset, vectors: Vectors) -> float:
@@ -201,8 +208,11 @@ def spearman(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> float
 def _accuracy(data: Dataset, vectors: Vectors) -> float:
     """The share of texts whose nearest other text is of their class, over those that have one of
     their class at all."""
-    texts = [row.anchor for row in data.rows]
-    scores = vectors[texts] @ vectors.T
-    scores[np.arange(len(texts)), texts] = -np.inf
-    nearest = scores.argmax(axis=1)
-    return float(np.mean([int(n) in r.answers for n, r in zip(nearest, data.rows, strict=True)]))
+    right = 0
+    for part in _parts(data.rows, len(vectors)):
+        texts = [row.anchor for row in part]
+        scores = vectors[texts] @ vectors.T
+        scores[np.arange(len(texts)), texts] = -np.inf
+        nearest = scores.argmax(axis=1).tolist()
+        right += sum(text in row.answers for text, row in zip(nearest, part, strict=True))
+    return right / len(data.rows)

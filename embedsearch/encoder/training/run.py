@@ -75,8 +75,7 @@ def train(
         data = make_dataset(learned)
         loss = choose_loss(config, shape, data.rows)
         judged = make_held_out(kept) if kept else None
-        folder = ModelFolder.read(resolve_model(base))
-        _check_trainable(folder, config)
+        folder = trainable(base, config)
         origin = fingerprint_of(folder)
         checkpoints = Checkpoints(output=target, run=_run_name(config, origin, data, judged))
         if target.exists():
@@ -98,7 +97,12 @@ def train(
         return report
 
 
-def _check_trainable(folder: ModelFolder, config: EncoderTrainingConfig) -> None:
+def trainable(base: str | Path, config: EncoderTrainingConfig) -> ModelFolder:
+    """The folder of a base that can be trained like this; nothing of it is loaded.
+
+    Raises NotFoundError, ModelError, InputError.
+    """
+    folder = ModelFolder.read(resolve_model(base))
     if folder.modules[0].kind == "StaticEmbedding":
         raise ModelError(
             f"{folder.root} is a static model: train the encoder it was distilled from, and distil "
@@ -107,6 +111,7 @@ def _check_trainable(folder: ModelFolder, config: EncoderTrainingConfig) -> None
     most = max(config.matryoshka_dims, default=0)
     if most > folder.dim:
         raise InputError(f"matryoshka_dims asks for {most} dimensions; the model has {folder.dim}")
+    return folder
 
 
 def _run_name(

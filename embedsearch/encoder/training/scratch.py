@@ -26,14 +26,16 @@ class NewEncoderConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("layers", "hidden", "heads"):
+        for name, least in (("layers", 1), ("hidden", 1), ("heads", 1), ("seed", 0)):
             value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InputError(f"{name} must be a whole number from 1 on, not {value!r}")
+            if type(value) is not int or not least <= value < 1 << 32:
+                raise InputError(f"{name} must be a whole number from {least} on, not {value!r}")
         if self.hidden % self.heads:
             raise InputError(f"hidden, {self.hidden}, must be a multiple of heads, {self.heads}")
-        if not 8 <= self.max_tokens <= 8192:
-            raise InputError(f"max_tokens must be from 8 to 8192, not {self.max_tokens}")
+        if type(self.max_tokens) is not int or not 8 <= self.max_tokens <= 8192:
+            raise InputError(
+                f"max_tokens must be a whole number from 8 to 8192, not {self.max_tokens!r}"
+            )
 
 
 def new_encoder(
