@@ -14,7 +14,7 @@ from pathlib import Path
 VALUES = {"types", "errors", "device", "lock"}
 TEXT = {"text", "tuning"}
 BRICKS = {"word2vec", "encoder", "generation", "index", "store"}
-SHELLS = {"cli", "server"}
+SHELLS = {"cli", "server", "__main__"}
 PIPELINES_LAYER = 3
 
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve"}

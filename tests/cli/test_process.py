@@ -62,6 +62,12 @@ def db(tmp_path_factory):
     return folder
 
 
+def test_the_package_runs_as_a_module():
+    as_module = run("--version", program=(sys.executable, "-m", "embedsearch"))
+    assert as_module.returncode == 0
+    assert as_module.stdout == run("--version").stdout
+
+
 def test_a_reader_that_goes_away_is_no_error(db):
     """As in `embedsearch export | head -1`."""
     with subprocess.Popen(
