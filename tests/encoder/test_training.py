@@ -1124,3 +1124,21 @@ def test_a_model_from_nothing(tmp_path):
     for wrong in ({"seed": 1 << 32}, {"seed": -1}, {"max_tokens": 16.5}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             NewEncoderConfig(**wrong)
+
+
+@pytest.mark.parametrize(("fused", "place"), [(True, "meta"), (False, "cpu")])
+def test_a_restored_optimizer_counts_its_steps_where_it_looks_for_them(fused, place):
+    import torch
+
+    from embedsearch.encoder.training.loop import optimizer_state, restore_optimizer
+
+    here = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(here.parameters(), fused=fused)
+    here(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    kept = optimizer_state(optimizer, here)
+    there = torch.nn.Linear(2, 1, device="meta")  # stands for a GPU
+    optimizer.state.clear()
+    restore_optimizer(optimizer, there, kept)
+    devices = {key: value.device.type for key, value in optimizer.state[there.weight].items()}
+    assert devices == {"step": place, "exp_avg": "meta", "exp_avg_sq": "meta"}

@@ -293,5 +293,6 @@ def restore_optimizer(optimizer: Any, model: Any, tensors: dict[str, torch.Tenso
     for name, value in tensors.items():
         weight, _, key = name.rpartition("/")
         target = weights[weight]
-        where = value.device if key == "step" else target.device
-        optimizer.state[target][key] = value.to(where)
+        # a fused optimizer counts its steps where the weights are, others on the CPU
+        at_hand = key != "step" or optimizer.defaults.get("fused")
+        optimizer.state[target][key] = value.to(target.device) if at_hand else value
