@@ -7,12 +7,9 @@ from itertools import pairwise
 
 from embedsearch.store.keyword import parse_query
 from embedsearch.store.stems import Stems
+from embedsearch.text.words import UNSPACED
 
-_UNSPACED = re.compile(
-    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff]+)"
-)
-"""Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without blanks between words."""
+_UNSPACED = re.compile(rf"([{UNSPACED}]+)")
 
 
 class Words:

@@ -17,6 +17,7 @@ from embedsearch.collection.models import Compute
 from embedsearch.evaluation.search import collection_home, fill
 from embedsearch.evaluation.squad import Question, read_squad
 from embedsearch.generation import GenerationConfig, LanguageModel
+from embedsearch.text.words import UNSPACED
 from embedsearch.types import SILENT, Encoder, Progress
 
 BATCH = 32
@@ -26,6 +27,7 @@ WRITTEN_BATCH = 8
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+_OF_WORDS = rf"[^\W{UNSPACED}]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,9 +193,17 @@ def f1(text: str, answers: Sequence[str]) -> float:
 
 
 def contains(text: str, answers: Sequence[str]) -> bool:
-    """Whether an answer stands in the text, but for case and white space."""
+    """Whether an answer stands in the text, but for case and white space, and not within a word."""
     said = _folded(text)
-    return any(_folded(answer) in said for answer in answers)
+    return any(_stands(_folded(answer), said) for answer in answers)
+
+
+def _stands(answer: str, said: str) -> bool:
+    """An end of the answer with a letter or digit on both sides is within a word, but in scripts
+    without blanks between words."""
+    before = f"(?<!{_OF_WORDS})" if re.match(_OF_WORDS, answer[:1]) else ""
+    after = f"(?!{_OF_WORDS})" if re.match(_OF_WORDS, answer[-1:]) else ""
+    return bool(answer) and re.search(before + re.escape(answer) + after, said) is not None
 
 
 def _word_f1(said: Sequence[str], answer: Sequence[str]) -> float:

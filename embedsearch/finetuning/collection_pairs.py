@@ -25,16 +25,14 @@ from embedsearch.text.chunking import (
     context_of,
     embedding_input,
 )
+from embedsearch.text.words import UNSPACED
 from embedsearch.types import SILENT, Chunk, Document, Progress
 
 PairKind = Literal["title", "heading", "adjacent", "sentence", "cloze"]
 KINDS: tuple[PairKind, ...] = get_args(PairKind)
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\W*\w)|\n{2,}|(?<=[。！？｡])\s*(?=\w)")
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]"
-)
-"""Characters of scripts without blanks between words: Thai, Burmese, Khmer, Japanese, Chinese."""
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 SENTENCES_OF_PASSAGE = 2
 """Drawn from each passage, for `sentence` and `cloze`."""
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from embedsearch.errors import InputError
 from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.text.words import UNSPACED
 from embedsearch.types import SILENT, Progress
 
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-"""Thai, Lao, Burmese, Khmer, kana and Chinese: scripts that put no blanks between words."""
-_WORD = re.compile(rf"[^\W\d_{_UNSPACED}]\w*")
+_WORD = re.compile(rf"[^\W\d_{UNSPACED}]\w*")
 _PRUNE_AT = 2_000_000
 
 

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     import tokenizers
 
 UNKNOWN = "[UNK]"
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese, which are written without blanks between words:
+ranges for a character class."""
 _ASCII_WORD = re.compile(r"[a-z0-9_]+")
 _WORD = r"[\p{L}\p{M}\p{N}_]+"
 
