@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import importlib.metadata
+import math
 import os
 import platform
 import re
@@ -140,30 +141,53 @@ def free_memory() -> int | None:
 
 
 def _left_to_groups() -> Iterator[int]:
-    """What each control group of this process has left, of either version, files in its cache
-    counted as free."""
+    """What each control group of this process has left, files in its cache counted as free."""
+    for folder, newer in _control_groups("memory"):
+        with suppress(OSError, ValueError):  # not there, or `max`
+            limit = int((folder / ("memory.max" if newer else "memory.limit_in_bytes")).read_text())
+            used = (folder / ("memory.current" if newer else "memory.usage_in_bytes")).read_text()
+            stat = (folder / "memory.stat").read_text().splitlines()
+            counts = dict(line.split() for line in stat)
+            cache = sum(int(counts.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
+            yield limit - int(used) + cache
+
+
+def cpu_count() -> int:
+    """CPU cores that this process may keep busy: those that it may run on, or fewer where a
+    container or a unit of systemd has a quota of time, rounded up."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min([len(affinity(0)) if affinity else os.cpu_count() or 1, *_quotas()])
+
+
+def _quotas() -> Iterator[int]:
+    for folder, newer in _control_groups("cpu"):
+        with suppress(OSError, ValueError):  # not there, or `max`
+            if newer:
+                quota, period = map(int, (folder / "cpu.max").read_text().split())
+            else:
+                quota, period = (
+                    int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period")
+                )
+            if quota > 0 and period > 0:  # -1: none
+                yield math.ceil(quota / period)
+
+
+def _control_groups(controller: str) -> Iterator[tuple[Path, bool]]:
+    """The folders of the control groups of this process, from its own to the outermost, and whether
+    they are of version 2."""
     try:
         groups = (_PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for number, controllers, path in (line.split(":", 2) for line in groups):
-        home, names = _GROUPS, ("memory.max", "memory.current")
-        if number != "0":
-            if "memory" not in controllers.split(","):
-                continue
-            home, names = _GROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        newer = number == "0"
+        if not newer and controller not in controllers.split(","):
+            continue
+        home = _GROUPS if newer else _GROUPS / controller
         own = home / path.lstrip("/")
         for folder in (own, *own.parents):
             if folder.is_relative_to(home):
-                # not there, or `max`
-                with suppress(OSError, ValueError):
-                    limit, used = (int((folder / name).read_text()) for name in names)
-                    stat = (folder / "memory.stat").read_text().splitlines()
-                    counts = dict(line.split() for line in stat)
-                    cache = sum(
-                        int(counts.get(f"{kind}_file", 0)) for kind in ("active", "inactive")
-                    )
-                    yield limit - used + cache
+                yield folder, newer
 
 
 def faiss_gpu_count() -> int:
@@ -200,19 +224,18 @@ def describe(*, probe: bool = False) -> Hardware:
 
     Without `probe` neither torch nor FAISS is imported, so it costs next to nothing.
     """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cpu_count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = cpu_count()
     try:
         torch_version = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
         torch_version = None
     if not probe or torch_version is None:
-        return Hardware(cpu_count=cpu_count, torch_version=torch_version)
+        return Hardware(cpu_count=cores, torch_version=torch_version)
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return Hardware(
-        cpu_count=cpu_count,
+        cpu_count=cores,
         torch_version=torch_version,
         best_device=best_device(),
         device_names=tuple(torch.cuda.get_device_name(i) for i in range(count)),

@@ -189,3 +189,28 @@ def test_free_memory_of_the_older_groups(system):
     assert device.free_memory() == GIB
     group("memory/docker/abc", 1 << 62, GIB, names)
     assert device.free_memory() == GIB
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores"),
+    [("max 100000", 8), ("200000 100000", 2), ("150000 100000", 2), ("5000 100000", 1), ("", 8)],
+)
+def test_cores_of_a_container_with_a_quota(system, monkeypatch, limit, cores):
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert device.cpu_count() == 8  # no groups are told
+    groups, group = system
+    groups.write_text("0::/user.slice/job.service\n")
+    group("user.slice", "max", 0)
+    (device._GROUPS / "user.slice" / "cpu.max").write_text(f"{limit}\n")
+    assert device.cpu_count() == device.describe().cpu_count == cores
+
+
+@pytest.mark.parametrize(("quota", "cores"), [(-1, 8), (300_000, 3), (9_000_000, 8)])
+def test_cores_by_the_older_groups(system, monkeypatch, quota, cores):
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    groups, group = system
+    groups.write_text("4:cpu,cpuacct:/docker/abc\n0::/\n")
+    group("cpu", 0, 0)
+    (device._GROUPS / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (device._GROUPS / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert device.cpu_count() == cores

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from embedsearch.device import describe
+from embedsearch.device import cpu_count
 from embedsearch.encoder import bert, pooling
 from embedsearch.encoder.compiled import compiled
 from embedsearch.encoder.inputs import Inputs, batches
@@ -78,7 +78,7 @@ class OpenVinoEngine:
 
     def _load(self) -> None:
         folder = self._inputs.folder
-        threads = describe().cpu_count
+        threads = cpu_count()
         settings = {
             "INFERENCE_PRECISION_HINT": precision(),
             "NUM_STREAMS": threads,

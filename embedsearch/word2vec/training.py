@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedsearch.device import describe, training_device
+from embedsearch.device import cpu_count, training_device
 from embedsearch.errors import InputError, StorageError
 from embedsearch.types import SILENT, Progress
 from embedsearch.word2vec.checkpoint import Checkpoint
@@ -165,7 +165,7 @@ class CpuTrainer:
         self._schedule = Schedule(corpus=corpus, config=config, block_ids=BLOCK_IDS)
         self._keep = keep_thresholds(corpus.vocabulary.counts, config.sample)
         self._noise = noise_tables(corpus.vocabulary.counts, config.ns_exponent)
-        self._workers = 1 if config.deterministic else config.workers or describe().cpu_count
+        self._workers = 1 if config.deterministic else config.workers or cpu_count()
         self._train_block = self._compiled()
 
     def epoch(self, epoch: int, progress: Progress) -> float:

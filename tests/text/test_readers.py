@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -893,6 +894,59 @@ def test_docx_bombs_are_refused_by_what_they_unpack_to(read: Read) -> None:
     assert refusal(read, "a.docx", bomb, limit) == "unpacks to more than 524288 bytes"
 
 
+# --- mail ----------------------------------------------------------------------------------------
+
+
+def make_mail(html: str = "", **headers: str) -> EmailMessage:
+    mail = EmailMessage()
+    mail["Subject"] = "Größe der Türen"
+    mail["From"] = "Ann Öz <ann@a.example>"
+    mail["Date"] = "Mon, 02 Mar 2020 10:00:00 +0100"
+    for name, value in headers.items():
+        mail[name] = value
+    if html:
+        mail.set_content(html, subtype="html", charset="iso-8859-1")
+    else:
+        mail.set_content("Grüße,\nsee below", charset="iso-8859-1")
+    return mail
+
+
+def test_mail_is_its_text_with_the_subject_as_title(read: Read, notes: Notes) -> None:
+    mail = make_mail(To="b@b.example, c@c.example")
+    mail.add_alternative("<p>the same in HTML</p>", subtype="html")
+    mail.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="plän.pdf")
+    [document] = read("a.eml", bytes(mail).replace(b"\n", b"\r\n"))
+    assert document.text == "Grüße,\nsee below\n"
+    assert (document.title, document.format) == ("Größe der Türen", "text")
+    assert document.metadata == {
+        "from": "Ann Öz <ann@a.example>",
+        "to": "b@b.example, c@c.example",
+        "date": "2020-03-02T10:00:00+01:00",
+        "attachments": ["plän.pdf"],
+    }
+    assert notes == []
+
+
+def test_mail_without_plain_text_is_its_html(read: Read) -> None:
+    [document] = read("a.eml", bytes(make_mail("<h1>Türen</h1><p>breit <b>genug</b></p>")))
+    assert document.text == "# Türen\n\nbreit **genug**"
+    assert (document.title, document.format) == ("Größe der Türen", "markdown")
+
+
+@pytest.mark.parametrize("header", ["To: :@", "To: a:b@c:;d", "Date: soon", "Cc: =?x?q?=ff?="])
+def test_mail_with_an_odd_header_keeps_the_rest(read: Read, header: str) -> None:
+    data = f"Subject: one\n{header}\nContent-Type: text/plain; charset=none\n\nbody\n"
+    [document] = read("a.eml", data)
+    assert (document.title, document.text) == ("one", "body\n")
+
+
+def test_what_is_no_mail_is_told(read: Read) -> None:
+    with pytest.raises(ReadError, match="not a message of electronic mail"):
+        read("a.eml", "just some text\n\nand more")
+    with pytest.raises(ReadError, match="empty"):
+        read("a.eml", "Subject: nothing in it\n\n")
+
+
 # --- notebooks -----------------------------------------------------------------------------------
 
 
@@ -942,7 +996,20 @@ def test_awkward_files(tmp_path: Path) -> None:
         assert (reason in error) if reason else (found and not error), (name, error)
 
 
-SUFFIXES = ["md", "rst", "html", "pdf", "docx", "ipynb", "csv", "jsonl", "txt", "json", "csv.gz"]
+SUFFIXES = [
+    "md",
+    "rst",
+    "html",
+    "pdf",
+    "docx",
+    "ipynb",
+    "eml",
+    "csv",
+    "jsonl",
+    "txt",
+    "json",
+    "csv.gz",
+]
 
 
 @given(st.binary(max_size=300), st.sampled_from(SUFFIXES))
@@ -957,7 +1024,7 @@ def test_no_format_raises_anything_but_read_error(tmp_path: Path, data: bytes, s
         list(read_file(path, "d", note=lambda *_note: None))
 
 
-@given(st.data(), st.sampled_from(["pdf", "docx"]))
+@given(st.data(), st.sampled_from(["pdf", "docx", "eml"]))
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
 )
@@ -973,4 +1040,8 @@ def test_damage_anywhere_raises_nothing_but_read_error(
         list(read_file(path, "d", note=lambda *_note: None))
 
 
-GOOD = {"pdf": make_pdf([[FOX], [FOX]]), "docx": make_docx(("Title", FOX), ("List Bullet", FOX))}
+GOOD = {
+    "pdf": make_pdf([[FOX], [FOX]]),
+    "docx": make_docx(("Title", FOX), ("List Bullet", FOX)),
+    "eml": bytes(make_mail("<p>breit</p>", To="b@b.example, c@c.example")),
+}

@@ -10,6 +10,7 @@ from embedsearch.errors import EmptyFileError, ReadError
 from embedsearch.text.readers.content import Content, Note, clean
 from embedsearch.text.readers.html import read_html
 from embedsearch.text.readers.jsonl import read_jsonl
+from embedsearch.text.readers.mail import read_mail
 from embedsearch.text.readers.notebook import read_notebook
 from embedsearch.text.readers.opening import open_stream, read_bytes, reasons, with_line_feeds
 from embedsearch.text.readers.pdf import read_pdf
@@ -32,6 +33,7 @@ _READERS: dict[str, _Reader] = {
     ".pdf": read_pdf,
     ".docx": read_docx,
     ".ipynb": read_notebook,
+    ".eml": read_mail,
 }
 """By suffix. Code, below, is `read_code`; everything else is read as plain text if it is text."""
 
