@@ -22,8 +22,24 @@ if TYPE_CHECKING:
     from embedsearch.collection.status import Status
     from embedsearch.encoder import SentenceEncoder
     from embedsearch.encoder.static import StaticConfig, StaticReport, distil_static
+    from embedsearch.encoder.training.config import EncoderTrainingConfig
+    from embedsearch.encoder.training.examples import LabelledText, ScoredPair, TrainingPair
+    from embedsearch.encoder.training.report import TrainingReport
+    from embedsearch.encoder.training.scratch import NewEncoderConfig, new_encoder
     from embedsearch.errors import EmbedSearchError
     from embedsearch.evaluation.tokenizer import TokenizerEvaluationConfig, evaluate_tokenizers
+    from embedsearch.finetuning.closed_loop import LoopConfig, improve_encoder
+    from embedsearch.finetuning.collection_pairs import CollectionPairsConfig, pairs_from_collection
+    from embedsearch.finetuning.data import TrainingDataConfig, read_training_data
+    from embedsearch.finetuning.evaluation import EncoderEvaluationConfig, evaluate_encoder
+    from embedsearch.finetuning.hard_negatives import MiningConfig, mine_hard_negatives
+    from embedsearch.finetuning.promotion import PromotionConfig, try_model
+    from embedsearch.finetuning.training import train_encoder
+    from embedsearch.finetuning.written_questions import (
+        WrittenQuestions,
+        WrittenQuestionsConfig,
+        write_questions,
+    )
     from embedsearch.generation import (
         CausalLM,
         Generation,
@@ -125,6 +141,8 @@ _HOMES = {
     "TrainingReport": "encoder.training.report",
     "Usage": "answers.answer",
     "Word2VecConfig": "word2vec",
+    "WrittenQuestions": "finetuning.written_questions",
+    "WrittenQuestionsConfig": "finetuning.written_questions",
     "compare_tokenizers": "tokenizers.comparison",
     "compare_word": "tokenizers.vectors",
     "compression_curve": "text.merges",
@@ -151,6 +169,7 @@ _HOMES = {
     "train_lm": "generation.training",
     "train_word2vec": "word2vec",
     "try_model": "finetuning.promotion",
+    "write_questions": "finetuning.written_questions",
 }
 
 __all__ = [
@@ -208,6 +227,8 @@ __all__ = [
     "TrainingReport",
     "Usage",
     "Word2VecConfig",
+    "WrittenQuestions",
+    "WrittenQuestionsConfig",
     "compare_tokenizers",
     "compare_word",
     "compression_curve",
@@ -235,6 +256,7 @@ __all__ = [
     "train_lm",
     "train_word2vec",
     "try_model",
+    "write_questions",
 ]
 
 

@@ -14,6 +14,7 @@ from embedsearch.cli import (
     generating,
     lm_training,
     managing,
+    questions,
     searching,
     songs,
     static,
@@ -63,6 +64,7 @@ app.add_typer(train, name="train")
 evaluate = evaluation.register(app)
 training.register(train)
 encoder_training.register(train)
+questions.register(app)
 static.register(train)
 lm_training.register(train)
 words.register(app, train, evaluate)

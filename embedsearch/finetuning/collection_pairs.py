@@ -117,7 +117,7 @@ def _document_pairs(
     encoder = collection.encoder
     chunks = chunk_document(document, encoder.tokens, encoder.max_tokens, ChunkingConfig())
     for kind, anchor, positive in _pairs(document, chunks, random):
-        words = min(_words(anchor), _words(positive))
+        words = min(word_count(anchor), word_count(positive))
         if kind in config.kinds and words >= config.min_words:
             place = f"{kind} of {document.id}"
             yield (
@@ -126,7 +126,7 @@ def _document_pairs(
             )
 
 
-def _words(text: str) -> int:
+def word_count(text: str) -> int:
     """How many words a text has; two characters of a script without blanks are one."""
     return len(text.split()) + len(_UNSPACED.findall(text)) // 2
 
