@@ -12,7 +12,14 @@ from embedsearch.answers.language_models import (
     LanguageModelConfig,
     load_language_model,
 )
-from embedsearch.cli.decoding import Llm, LlmContext, LlmModel, LlmTokenizer, Temperature
+from embedsearch.cli.decoding import (
+    Llm,
+    LlmContext,
+    LlmModel,
+    LlmTokenizer,
+    Temperature,
+    generation_config,
+)
 from embedsearch.cli.interruption import Interrupted
 from embedsearch.cli.main import DONE, NOTHING_FOUND
 from embedsearch.cli.options import DEFAULT_DB, Db, Device, Engine, Json, open_for_search
@@ -26,7 +33,6 @@ from embedsearch.finetuning.written_questions import (
     WrittenQuestionsConfig,
     write_questions,
 )
-from embedsearch.generation import GenerationConfig
 
 Defaults = WrittenQuestionsConfig
 
@@ -60,6 +66,14 @@ def questions(
         Path | None,
         typer.Option(metavar="DIR", help="Judged questions (BEIR) that none may be."),
     ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help=f"Tokens that are generated at most; {TOKENS_OF_QUESTION} for each question. A "
+            "model that thinks first needs more.",
+        ),
+    ] = None,
     temperature: Temperature = None,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Decides which passages, and what is drawn.")
@@ -81,8 +95,12 @@ def questions(
     wanted = LanguageModelConfig(
         llm=llm, model=llm_model, context=llm_context, tokenizer=llm_tokenizer, device=device
     )
-    generation = GenerationConfig(
-        max_new_tokens=TOKENS_OF_QUESTION * per_passage, temperature=temperature or 0.0, seed=seed
+    generation = generation_config(
+        max_new_tokens=TOKENS_OF_QUESTION * per_passage
+        if max_new_tokens is None
+        else max_new_tokens,
+        temperature=temperature,
+        seed=seed,
     )
     judged = list(read_judged(avoid).questions.values()) if avoid else []
     with (

@@ -18,9 +18,11 @@ MAX_WORDS = 32
 """Of a question: what is longer is talk about it, or the passage."""
 
 _TAG = re.compile(r"<(?=\s*/?\s*passage\b)", re.IGNORECASE)
-_THOUGHT = re.compile(r".*</think>", re.DOTALL)
+_THOUGHT = re.compile(r".*</think>|\s*<think>.*", re.DOTALL)
+"""Also one that never ended."""
 _ITEM = re.compile(r"\s*(?:(?:[-*•–]|\(?\d{1,2}[.):])\s+)?")
 _QUOTES = "\"'“”„‘’«»`*"
+_QUOTES_WITHIN = re.compile(r'["“”„‘«»`*]')
 
 
 def question_prompt(passage: str, count: int) -> list[dict[str, str]]:
@@ -41,10 +43,17 @@ def questions_in(text: str, count: int, *, cut: bool) -> Iterator[str]:
     lines = _THOUGHT.sub("", text).strip().splitlines()
     seen: set[str] = set()
     for line in lines[: len(lines) - cut]:
-        question = " ".join(_ITEM.sub("", line, count=1).strip().strip(_QUOTES).split())
+        question = _unquoted(" ".join(_ITEM.sub("", line, count=1).split()))
         sound = any(map(str.isalnum, question)) and not question.endswith(":")
         if sound and len(question.split()) <= MAX_WORDS and normal(question) not in seen:
             seen.add(normal(question))
             yield question
         if len(seen) == count:
             return
+
+
+def _unquoted(text: str) -> str:
+    """The text without quotes around the whole of it."""
+    inner = text.strip(_QUOTES).strip()
+    around = text[:1] in _QUOTES and text[-1:] in _QUOTES
+    return inner if around and not _QUOTES_WITHIN.search(inner) else text

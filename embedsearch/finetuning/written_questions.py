@@ -24,6 +24,7 @@ from embedsearch.finetuning.collection_pairs import word_count
 from embedsearch.finetuning.question_prompt import question_prompt, questions_in
 from embedsearch.generation import GenerationConfig, LanguageModel
 from embedsearch.text.chunking import ChunkingConfig, chunk_document, context_of, embedding_input
+from embedsearch.text.paths import typed_path
 from embedsearch.types import SILENT, Progress
 
 PASSAGES_AT_A_TIME = 8
@@ -71,7 +72,7 @@ class WrittenQuestions:
     dropped: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "path": str(self.path), "dropped": dict(self.dropped)}
+        return {**asdict(self), "path": str(self.path)}
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def write_questions(
     generation = generation or GenerationConfig(
         max_new_tokens=TOKENS_OF_QUESTION * config.per_passage
     )
-    path = Path(output)
+    path = typed_path(output)
     written = _read(path)
     known = {passage for _, passage in written}
     seen = {normal(question) for question, _ in written}
@@ -136,7 +137,7 @@ def write_questions(
         _append(path, found)
         progress.advance(len(part))
     return WrittenQuestions(
-        path=path, passages=len(todo), kept=kept, before=len(written), dropped=+dropped
+        path=path, passages=len(todo), kept=kept, before=len(written), dropped=dict(+dropped)
     )
 
 

@@ -53,8 +53,10 @@ def test_judged_questions_are_avoided(cli, home):
         (home / "judged/qrels/test.tsv").write_text(f"q\t{asked['id']}\t1\n")
     arguments = ("questions", "--out", "others.jsonl", "--avoid", "judged", "--max-rank", 0)
     with serving(models, asks) as server:
-        outcome = cli(*arguments, "--temperature", 0.5, "--llm", server.url, "--json")
-    assert server.asked[-1].body["temperature"] == 0.5
+        drawn = ("--temperature", 0.5, "--max-new-tokens", 300)
+        outcome = cli(*arguments, *drawn, "--llm", server.url, "--json")
+    body = server.asked[-1].body
+    assert (body["temperature"], body["max_tokens"]) == (0.5, 300)
     assert outcome.json["dropped"]["avoided"] == 1
     assert asked["anchor"] not in (home / "others.jsonl").read_text()
 

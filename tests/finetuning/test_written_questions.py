@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,12 +13,14 @@ from hypothesis import strategies as st
 from embedsearch.collection.collection import Collection
 from embedsearch.encoder.training.examples import TrainingPair, normal
 from embedsearch.errors import InputError, StorageError
+from embedsearch.evaluation.beir import read_corpus
 from embedsearch.finetuning.data import read_training_data
 from embedsearch.finetuning.question_prompt import MAX_WORDS, question_prompt, questions_in
 from embedsearch.finetuning.written_questions import WrittenQuestionsConfig, write_questions
 from embedsearch.generation import Generation, GenerationConfig
 from embedsearch.types import Document
 
+CODE_QUESTIONS = Path(__file__).resolve().parents[2] / "data/code_questions/questions.tsv"
 TOPICS = ("badgers", "bicycles", "lighthouses", "violins", "glaciers", "teapots")
 
 
@@ -207,7 +211,10 @@ def test_a_passage_cannot_end_itself():
         ('- "one"\n• „two“\n', ["one", "two"]),
         ("(1) one\n* **two**", ["one", "two"]),
         ("<think>\nwell\n</think>\n\none\ntwo", ["one", "two"]),
+        ("<think>\nwell, what would", []),
         ("one\nOne\n---\ntwo", ["one", "two"]),
+        ('"a" and "b"\nchar**', ['"a" and "b"', "char**"]),
+        ("'don't panic'\n``", ["don't panic"]),
         ("3D printing\n1984 film", ["3D printing", "1984 film"]),
         ("-5 degrees in fahrenheit", ["-5 degrees in fahrenheit"]),
         ("word " * (MAX_WORDS + 1) + "\none", ["one"]),
@@ -229,3 +236,27 @@ def test_any_answer_gives_a_few_questions_at_most(text, count, cut):
     assert len(found) <= count
     assert len({normal(question) for question in found}) == len(found)
     assert all(question == " ".join(question.split()) != "" for question in found)
+
+
+def code_questions():
+    with CODE_QUESTIONS.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file, delimiter="\t"))
+
+
+def test_the_questions_about_code_are_whole():
+    header, *rows = code_questions()
+    assert header == ["function", "question"]
+    assert all(len(row) == 2 and question_is_sound(row[1]) for row in rows)
+    assert len({tuple(row) for row in rows}) == len(rows) == 12_532
+
+
+def question_is_sound(question):
+    return list(questions_in(question, 1, cut=False)) == [question]
+
+
+@pytest.mark.data
+def test_the_questions_about_code_are_about_functions_that_there_are(public_set):
+    functions = {document.id for document in read_corpus(public_set("cosqa"), lambda *_: None)}
+    asked = {function for function, _ in code_questions()[1:]}
+    assert len(asked) == 6266
+    assert asked <= functions
