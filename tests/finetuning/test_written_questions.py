@@ -14,6 +14,7 @@ from embedsearch.collection.collection import Collection
 from embedsearch.encoder.training.examples import TrainingPair, normal
 from embedsearch.errors import InputError, StorageError
 from embedsearch.evaluation.beir import read_corpus
+from embedsearch.finetuning import written_questions
 from embedsearch.finetuning.data import read_training_data
 from embedsearch.finetuning.question_prompt import MAX_WORDS, question_prompt, questions_in
 from embedsearch.finetuning.written_questions import WrittenQuestionsConfig, write_questions
@@ -158,6 +159,25 @@ def test_what_cannot_be_written_is_told(collection, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be"):
         write_questions(collection, Asker(), tmp_path / "file" / "questions.jsonl")
+
+
+def test_a_full_disk_leaves_whole_lines(collection, tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")  # not on Windows
+    path = tmp_path / "questions.jsonl"
+    monkeypatch.setattr(written_questions, "PASSAGES_AT_A_TIME", 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # the kernel refuses more bytes
+    try:
+        with pytest.raises(StorageError, match=r"questions\.jsonl cannot be written"):
+            write_questions(collection, Asker(), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    before = path.read_bytes()
+    assert 0 < len(lines_of(path)) < 12
+    assert before.endswith(b"\n")
+    assert write_questions(collection, Asker(), path).before == len(before.splitlines())
+    assert path.read_bytes().startswith(before)
+    assert len(lines_of(path)) == 12
 
 
 def test_several_answers_to_a_prompt_are_those_of_its_passage(collection, tmp_path):
