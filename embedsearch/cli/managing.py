@@ -34,6 +34,7 @@ from embedsearch.collection.collection import Collection
 from embedsearch.collection.models import Compute
 from embedsearch.collection.plan import OWN_FOLDER, SyncConfig
 from embedsearch.text.files import printable
+from embedsearch.text.words import counted
 from embedsearch.types import SyncReport
 
 
@@ -262,7 +263,7 @@ def export(
             if as_json:
                 print_json({"documents": written, "path": str(out)})
             else:
-                remark(f"{written} documents written to {out}")
+                remark(f"{counted(written, 'document')} written to {out}")
         elif as_json:
             print_json([document_json(document) for document in collection])
         else:

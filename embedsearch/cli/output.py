@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.cli.terminal import megabytes, plain, terminal
+from embedsearch.text.words import counted
 from embedsearch.types import Hit, Skipped, SyncReport
 
 if TYPE_CHECKING:
@@ -112,11 +113,11 @@ def print_report(report: SyncReport, *, dry_run: bool = False) -> None:
     parts.append(f"{report.unchanged} unchanged")
     print(("would be: " if dry_run else "") + ", ".join(parts))
     print(
-        f"{report.chunks} chunks, {report.embedded} embedded in {report.encoder_seconds:,.1f} s "
-        f"of {report.seconds:,.1f} s"
+        f"{counted(report.chunks, 'chunk')}, {report.embedded:,} embedded in "
+        f"{report.encoder_seconds:,.1f} s of {report.seconds:,.1f} s"
     )
     if report.truncated_tokens:
-        print(f"{report.truncated_tokens} tokens lie beyond what the model can see")
+        print(f"beyond what the model can see: {counted(report.truncated_tokens, 'token')}")
 
 
 def remark_skipped(skipped: Iterable[Skipped]) -> None:

@@ -33,6 +33,7 @@ from embedsearch.finetuning.written_questions import (
     WrittenQuestionsConfig,
     write_questions,
 )
+from embedsearch.text.words import counted
 
 Defaults = WrittenQuestionsConfig
 
@@ -130,8 +131,9 @@ def questions(
         dropped = ", ".join(
             f"{count:,} {reason.replace('_', ' ')}" for reason, count in report.dropped.items()
         )
-        remark(f"{report.passages:,} passages asked about; dropped: {dropped or 'none'}")
-        print(f"{plain(str(out))}: {report.kept:,} questions written, {report.before:,} before")
+        remark(f"{counted(report.passages, 'passage')} asked about; dropped: {dropped or 'none'}")
+        written = counted(report.kept, "question")
+        print(f"{plain(str(out))}: {written} written, {report.before:,} before")
         remark(
             f"`embedsearch train encoder {plain(str(out))} --db {plain(str(db))} --out my-encoder`"
         )

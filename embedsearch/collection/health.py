@@ -25,6 +25,7 @@ from embedsearch.store.generations import current_generation, deletions_after
 from embedsearch.store.settings import active_model
 from embedsearch.store.shadow import leftover_bytes, shadow_folder
 from embedsearch.store.vectors import UNIT_TOLERANCE, read_embeddings
+from embedsearch.text.words import counted
 from embedsearch.types import Encoder
 
 FREE_SPACE = 200e6
@@ -161,14 +162,15 @@ def _database(db: Database, _folder: Path) -> str:
         raise _UnhealthyError("; ".join(found))
     if orphans:
         raise _UnhealthyError(f"{len(orphans)} rows refer to rows that are not there")
-    return f"{count(db, 'documents')} documents, {count(db, 'chunks')} chunks, no damage"
+    documents, chunks = count(db, "documents"), count(db, "chunks")
+    return f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, no damage"
 
 
 def _keywords(db: Database, folder: Path) -> str:
     """FTS5 compares its index with the chunks; it asks for that by a write, which is undone."""
-    chunks = count(db, "chunks")
+    chunks = counted(count(db, "chunks"), "chunk")
     if not all(os.access(path, os.W_OK) for path in (folder, folder / DATABASE_NAME)):
-        return f"{chunks} chunks; not compared, the collection is read-only"
+        return f"{chunks}; not compared, the collection is read-only"
     own = open_database(folder, read_only=False)
     try:
         own.execute("BEGIN")
@@ -176,7 +178,7 @@ def _keywords(db: Database, folder: Path) -> str:
         own.rollback()
     finally:
         own.close()
-    return f"{chunks} chunks, compared with their text"
+    return f"{chunks}, compared with the text"
 
 
 def _chunks(db: Database, _folder: Path) -> str:
@@ -196,7 +198,7 @@ def _chunks(db: Database, _folder: Path) -> str:
                 raise _UnhealthyError(
                     f"a chunk of document row {document} is not text[{start}:{end}]"
                 )
-    return f"{checked} chunks are exact slices of their documents"
+    return f"{counted(checked, 'chunk')}, cut exactly from the documents"
 
 
 def _vectors(db: Database, _folder: Path) -> str:
@@ -217,7 +219,7 @@ def _vectors(db: Database, _folder: Path) -> str:
         bad = ~(np.abs(lengths - 1) < UNIT_TOLERANCE) & (lengths != 0)
         if bad.any():
             raise _UnhealthyError(f"{int(bad.sum())} vectors are not of unit length")
-    return f"{checked} vectors of {model.dim} numbers"
+    return f"{counted(checked, 'vector')} of {model.dim} numbers"
 
 
 def _index_file(db: Database, folder: Path) -> str:
@@ -237,7 +239,8 @@ def _index_file(db: Database, folder: Path) -> str:
             raise _UnhealthyError("the index file does not hold the chunks that the database has")
         if not np.array_equal(loaded.vectors[np.searchsorted(loaded.ids, ids)], vectors):
             raise _UnhealthyError("the index file holds other vectors than the database")
-    found = f"generation {generation.id}: {generation.kind}, {generation.vectors} vectors, verified"
+    held = counted(generation.vectors, "vector")
+    found = f"generation {generation.id}: {generation.kind}, {held}, verified"
     return f"{found}; {reason}" if reason else found
 
 

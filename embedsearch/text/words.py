@@ -21,6 +21,15 @@ _ASCII_WORD = re.compile(r"[a-z0-9_]+")
 _WORD = r"[\p{L}\p{M}\p{N}_]+"
 
 
+def counted(number: int, noun: str) -> str:
+    """For messages.
+
+    >>> counted(1, "chunk"), counted(1234, "chunk")
+    ('1 chunk', '1,234 chunks')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def split_words(text: str) -> list[str]:
     """Runs of letters, marks, digits and `_`, in lower case and normal form C."""
     if text.isascii():
