@@ -104,7 +104,8 @@ CODE = EncoderTrainingConfig(
     base_share=SHARE_WITHOUT_QUESTIONS,
 )
 """Nobody's questions, as pairs made of documents are: so half of the base stays. Of three shares
-that were tried (none, 0.3, 0.5) it is also the one that does best on the judged questions."""
+that were tried, on questions to other functions than the judged ones (none, 0.3, 0.5), it is also
+the one that does best on the judged questions."""
 CODE_QUESTIONS = Path(__file__).resolve().parents[1] / "data/code_questions/questions.tsv"
 CAPTIONS = EncoderTrainingConfig(
     epochs=2, batch_size=128, learning_rate=1e-3, held_out=0.0, evaluations=1
@@ -299,8 +300,8 @@ def sides(example: Example) -> frozenset[str]:
 
 
 def cosqa(_: argparse.Namespace) -> Result:
-    """Code search: trained on questions written to the functions, as `embedsearch questions` has
-    them written; the judged questions are people's. One that is the same is left out."""
+    """Code search: trained on questions that a language model wrote to the functions; the judged
+    questions are people's. One that is the same is left out."""
     folder = data_folder() / "cosqa"
     questions = read_judged(folder).questions
     judged = {normal(text) for text in questions.values()}

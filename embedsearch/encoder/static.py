@@ -26,6 +26,7 @@ from embedsearch.encoder.static_folder import check_new, write_static
 from embedsearch.encoder.token_rows import Vocabulary, encode_tokens, read_vocabulary
 from embedsearch.errors import InputError, ModelError
 from embedsearch.text.paths import typed_path
+from embedsearch.tuning.sampling import sample_stream
 from embedsearch.types import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -140,18 +141,12 @@ def _origin(encoder: SentenceEncoder, config: StaticConfig) -> dict[str, Any]:
 
 
 def _draw(corpus: Iterable[str], config: StaticConfig, progress: Progress) -> list[str]:
-    """A uniform sample of the corpus's passages, by reservoir (Vitter's algorithm R, 1985)."""
+    """A uniform sample of the corpus's passages."""
     if isinstance(corpus, str):
         raise InputError("the corpus must be a list of texts, not one string: put it in a list")
     chance = random.Random(config.seed)  # noqa: S311
     progress.start("Reading", None, "B")
-    drawn: list[str] = []
-    for number, passage in enumerate(_passages(corpus, chance, progress)):
-        if number < config.passages:
-            drawn.append(passage)
-        elif (place := chance.randrange(number + 1)) < config.passages:
-            drawn[place] = passage
-    return drawn
+    return sample_stream(_passages(corpus, chance, progress), config.passages, chance.randrange)
 
 
 def _passages(corpus: Iterable[str], chance: random.Random, progress: Progress) -> Iterator[str]:

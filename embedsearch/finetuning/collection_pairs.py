@@ -26,6 +26,7 @@ from embedsearch.text.chunking import (
     embedding_input,
 )
 from embedsearch.text.words import UNSPACED
+from embedsearch.tuning.sampling import sample_stream
 from embedsearch.types import SILENT, Chunk, Document, Progress
 
 PairKind = Literal["title", "heading", "adjacent", "sentence", "cloze"]
@@ -83,23 +84,20 @@ def pairs_from_collection(
     """
     config = config or CollectionPairsConfig()
     random = np.random.default_rng(config.seed)
-    kept: list[TrainingPair] = []
     found: Counter[str] = Counter()
-    avoided, seen = {normal(question) for question in avoid}, 0
+    avoided = {normal(question) for question in avoid}
+
+    def made() -> Iterator[TrainingPair]:
+        for document in collection:
+            for kind, pair in _document_pairs(document, collection, config, random):
+                sides = {normal(pair.anchor), normal(pair.positive)}
+                if len(sides) == 2 and avoided.isdisjoint(sides):
+                    found[kind] += 1
+                    yield pair
+            progress.advance(1)
+
     progress.start("Making pairs", len(collection), "documents")
-    for document in collection:
-        for kind, pair in _document_pairs(document, collection, config, random):
-            sides = {normal(pair.anchor), normal(pair.positive)}
-            if len(sides) < 2 or not avoided.isdisjoint(sides):
-                continue
-            found[kind] += 1
-            seen += 1
-            # a uniform sample of a stream (Vitter's algorithm R, 1985)
-            if len(kept) < config.limit:
-                kept.append(pair)
-            elif (place := int(random.integers(seen))) < config.limit:
-                kept[place] = pair
-        progress.advance(1)
+    kept = sample_stream(made(), config.limit, random.integers)
     if not kept:
         raise InputError(
             f"no training pair could be made of {collection.folder}: its documents have no titles, "

@@ -23,8 +23,10 @@ from embedsearch.errors import InputError, StorageError
 from embedsearch.finetuning.collection_pairs import word_count
 from embedsearch.finetuning.question_prompt import question_prompt, questions_in
 from embedsearch.generation import GenerationConfig, LanguageModel
+from embedsearch.generation.config import LARGEST_SEED, check_whole
 from embedsearch.text.chunking import ChunkingConfig, chunk_document, context_of, embedding_input
 from embedsearch.text.paths import typed_path
+from embedsearch.tuning.sampling import sample_stream
 from embedsearch.types import SILENT, Progress
 
 PASSAGES_AT_A_TIME = 8
@@ -50,13 +52,9 @@ class WrittenQuestionsConfig:
             ("per_passage", 1, 20),
             ("max_rank", 0, 1000),
             ("min_words", 1, 1000),
-            ("seed", 0, 2**63 - 1),
+            ("seed", 0, LARGEST_SEED),
         ):
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value <= most:
-                raise InputError(
-                    f"{name} must be a whole number from {least} to {most}, not {value!r}"
-                )
+            check_whole(name, getattr(self, name), least, most)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +145,9 @@ def _drawn(
     """Passages drawn evenly from all of them, in the order of the collection; memory holds those
     alone. The same ones for the same seed."""
     random = np.random.default_rng(config.seed)
-    kept: list[tuple[int, _Passage]] = []
     progress.start("Drawing passages", len(collection), "documents")
-    for seen, passage in enumerate(_passages(collection, config.min_words, progress)):
-        # a uniform sample of a stream (Vitter's algorithm R, 1985)
-        if len(kept) < config.passages:
-            kept.append((seen, passage))
-        elif (place := int(random.integers(seen + 1))) < config.passages:
-            kept[place] = (seen, passage)
+    numbered = enumerate(_passages(collection, config.min_words, progress))
+    kept = sample_stream(numbered, config.passages, random.integers)
     if not kept:
         raise InputError(
             f"no passage of {collection.folder} has {config.min_words} words to ask about"
