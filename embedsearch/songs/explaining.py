@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedsearch.errors import NotFoundError
-from embedsearch.songs.ranking import Query, Ranker
+from embedsearch.songs.query import Query
+from embedsearch.songs.ranking import Ranker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,8 @@ from embedsearch.songs.config import SongConfig
 from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.explaining import Explanation, explain
 from embedsearch.songs.playlists import Playlists, collect
-from embedsearch.songs.ranking import Query, Ranker, diversify, seed_weights
+from embedsearch.songs.query import Query, seed_weights
+from embedsearch.songs.ranking import Ranker, diversify
 from embedsearch.songs.space import SongSpace
 from embedsearch.songs.vectors import SongVectors
 from embedsearch.types import SILENT, Encoder, Progress

@@ -18,7 +18,8 @@ from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.debuts import OF_ALL, SPANS, WIDTH, Debuts
 from embedsearch.songs.debuts import PRIOR as BY_CHANCE
 from embedsearch.songs.measures import measure
-from embedsearch.songs.ranking import Query, Ranker, diversify, seed_weights, top
+from embedsearch.songs.query import Query, seed_weights
+from embedsearch.songs.ranking import Ranker, diversify, top
 from embedsearch.songs.regression import Regression
 from embedsearch.songs.vectors import SongVectors, sigmoid, unit
 
