@@ -130,6 +130,8 @@ def _of(generation: Generation) -> _Written:
         problem = Problem(kind="length", text=told)
     elif generation.finish == "filter":
         problem = Problem(kind="filter", text="the server's content filter withheld what followed")
+    elif generation.finish == "refusal":
+        problem = Problem(kind="refusal", text="the model refused to give one")
     return _Written(
         text=generation.text,
         prompt_tokens=generation.prompt_tokens,
@@ -154,8 +156,11 @@ def _answer(
     )
     broken = [written.problem] if written.problem else []
     said = _without_thoughts(written.text)
-    abstained = says_nothing(said) and not (broken and not said.strip())
-    if abstained:
+    refused = written.problem is not None and written.problem.kind == "refusal"
+    abstained = not refused and says_nothing(said) and not (broken and not said.strip())
+    if refused:
+        checked = Checked(text=said, citations=(), problems=())
+    elif abstained:
         checked = Checked(text=NO_ANSWER, citations=(), problems=())
     else:
         checked = check(said, question, passages)

@@ -149,9 +149,11 @@ def ask(
         print("" if shown.any else plain_lines(answer.text), flush=True)
         _tell(answer, is_empty=is_empty)
         _print_sources(answer)
-    if any(problem.kind == "server" for problem in answer.problems):
+    problems = {problem.kind for problem in answer.problems}
+    if "server" in problems:
         return WRONG_USE
-    return NOTHING_FOUND if answer.abstained or not answer.text else DONE
+    nothing = answer.abstained or not answer.text or "refusal" in problems
+    return NOTHING_FOUND if nothing else DONE
 
 
 class _Shown:
@@ -182,6 +184,7 @@ def _tell(answer: Answer, *, is_empty: bool) -> None:
         "support": "no source supports: {}",
         "length": "the answer was cut off: {}; raise --max-new-tokens",
         "filter": "the answer is not whole: {}",
+        "refusal": "this is no answer: {}",
         "server": "the answer is not whole: {}",
     }
     for problem in answer.problems:

@@ -174,8 +174,10 @@ def _asked(
     prompts = [question_prompt(passage.text, count) for passage in passages]
     several = generation.num_return_sequences
     for place, answer in enumerate(generator.generate(prompts, generation)):
-        for question in questions_in(answer.text, count, cut=answer.finish == "length"):
-            yield question, passages[place // several]
+        if answer.finish != "refusal":
+            cut = answer.finish in ("length", "filter")
+            for question in questions_in(answer.text, count, cut=cut):
+                yield question, passages[place // several]
 
 
 def _finding(

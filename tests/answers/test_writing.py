@@ -211,6 +211,20 @@ def test_a_content_filter_is_told(collection, monkeypatch, says):
     assert answer.problems[-1].kind == "filter"
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_refusal_is_told(collection, monkeypatch, batch):
+    """Also where its words are those of passages that do not answer. It supports nothing, so it
+    needs no support."""
+    says = "The sources do not answer this, and I cannot."
+    model = ScriptedLM(says, says)
+    told = model._say
+    monkeypatch.setattr(model, "_say", lambda *given: replace(told(*given), finish="refusal"))
+    questions = [QUESTION] * (1 + batch)
+    for answer in collection.ask_batch(questions, generator=model):
+        assert (answer.text, answer.abstained, answer.citations) == (says, False, ())
+        assert [problem.kind for problem in answer.problems] == ["refusal"]
+
+
 def test_a_quote_is_cited_where_it_stands(collection):
     answer = ask(collection, 'The text says "crosses the river" [1].', where={"id": "bridge"})
     [citation] = answer.citations

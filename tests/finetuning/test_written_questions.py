@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,21 @@ def test_questions_become_training_data(collection, tmp_path):
     assert all(isinstance(pair, TrainingPair) for pair in pairs)
     assert [pair.anchor for pair in pairs] == [line["anchor"] for line in lines]
     assert asker.configs[0].temperature == 0
+
+
+@pytest.mark.parametrize(
+    ("finish", "kept"),
+    [("end", {"how to keep", "all about"}), ("refusal", set()), ("filter", {"how to keep"}),
+     ("length", {"how to keep"})],
+)  # fmt: skip
+def test_what_is_no_whole_question(collection, tmp_path, monkeypatch, finish, kept):
+    """A refusal, and the last one where the model was cut off, by a filter for instance."""
+    asker = Asker(lambda topic: f"how to keep {topic}\nall about {topic}")
+    said = asker._answer
+    monkeypatch.setattr(asker, "_answer", lambda prompt: replace(said(prompt), finish=finish))
+    write_questions(collection, asker, tmp_path / "questions.jsonl")
+    found = {line["anchor"].rsplit(" ", 1)[0] for line in lines_of(tmp_path / "questions.jsonl")}
+    assert found == kept
 
 
 def test_passages_that_have_questions_are_not_asked_about_again(collection, tmp_path):
