@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from embedsearch.collection.collection import Collection
 from embedsearch.encoder.training.examples import TrainingPair, normal
-from embedsearch.errors import InputError, StorageError
+from embedsearch.errors import InputError, LockedError, StorageError
 from embedsearch.evaluation.beir import read_corpus
 from embedsearch.finetuning import written_questions
 from embedsearch.finetuning.data import read_training_data
@@ -74,6 +74,32 @@ def test_questions_become_training_data(collection, tmp_path):
     assert all(isinstance(pair, TrainingPair) for pair in pairs)
     assert [pair.anchor for pair in pairs] == [line["anchor"] for line in lines]
     assert asker.configs[0].temperature == 0
+
+
+def test_one_at_a_time_writes_to_a_file(collection, tmp_path):
+    """A second one would write the same questions again. Here it comes under way, by another name
+    of the file."""
+    path, link = tmp_path / "new" / "questions.jsonl", tmp_path / "link.jsonl"
+    path.parent.mkdir()
+    link.symlink_to(path)
+    refused = []
+
+    def say(topic):
+        if not refused:
+            with pytest.raises(LockedError, match=r"is writing to .*questions\.jsonl") as caught:
+                write_questions(collection, Asker(), link)
+            refused.append(caught)
+            write_questions(collection, Asker(), tmp_path / "other.jsonl")
+        return f"how to keep {topic}"
+
+    assert write_questions(collection, Asker(say), path).kept == len(lines_of(path)) == 6
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    left = path.with_name(f".{path.name}.unfinished")
+    left.mkdir()
+    for name in ("writer.lock", "writer.pid"):  # as a process that was killed leaves them
+        (left / name).touch()
+    assert write_questions(collection, Asker(), path).before == 6
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +199,7 @@ def test_what_cannot_be_written_is_told(collection, tmp_path):
     with pytest.raises(StorageError, match="cannot be"):
         write_questions(collection, Asker(), tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="cannot be"):
+    with pytest.raises(StorageError, match=r"cannot write to .*questions\.jsonl"):
         write_questions(collection, Asker(), tmp_path / "file" / "questions.jsonl")
 
 
