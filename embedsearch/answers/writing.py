@@ -12,6 +12,7 @@ from embedsearch.answers.citing import Checked, check, says_nothing
 from embedsearch.answers.prompting import Passage, pack, prompt
 from embedsearch.errors import InputError, ServerError
 from embedsearch.generation import Generation, GenerationConfig, LanguageModel
+from embedsearch.text.words import counted
 from embedsearch.timing import Stages
 from embedsearch.types import Hit
 
@@ -126,7 +127,8 @@ def _of(generation: Generation) -> _Written:
     if generation.finish == "length":
         told = "max_new_tokens came before the end"
         if not _without_thoughts(generation.text).strip():
-            told = f"its {generation.completion_tokens} tokens were used up before it began"
+            used = counted(generation.completion_tokens, "token")
+            told = f"its room of {used} was used up before it began"
         problem = Problem(kind="length", text=told)
     elif generation.finish == "filter":
         problem = Problem(kind="filter", text="the server's content filter withheld what followed")

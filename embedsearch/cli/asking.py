@@ -45,6 +45,7 @@ from embedsearch.cli.options import (
 from embedsearch.cli.output import hit_json, print_json, remark, remark_nothing
 from embedsearch.cli.terminal import TerminalProgress, plain, plain_lines, terminal
 from embedsearch.collection.models import Compute
+from embedsearch.text.words import counted
 from embedsearch.types import Mode
 
 Passages = Annotated[
@@ -192,8 +193,8 @@ def _tell(answer: Answer, *, is_empty: bool) -> None:
     seconds = answer.usage.seconds
     times = ", ".join(f"{stage.replace('_', ' ')} {s:.2f} s" for stage, s in seconds.items())
     remark(
-        f"{answer.generator}: {answer.usage.prompt_tokens} tokens read, "
-        f"{answer.usage.completion_tokens} written; {times}"
+        f"{answer.generator}: {counted(answer.usage.prompt_tokens, 'token')} read, "
+        f"{answer.usage.completion_tokens:,} written; {times}"
     )
 
 

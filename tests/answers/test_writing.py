@@ -184,7 +184,7 @@ def test_a_model_that_is_cut_off_while_it_thinks_has_not_said_that_there_is_no_a
 ):
     cut = ask(collection, says, generation=GenerationConfig(max_new_tokens=1))
     assert (cut.text, cut.abstained, cut.citations) == ("", False, ())
-    told = "its 1 tokens were used up before it began"
+    told = "its room of 1 token was used up before it began"
     assert cut.problems == (Problem(kind="length", text=told),)
     broken = ask(collection, None, generator=ScriptedLM("<think> Hm", breaks=9))
     assert (broken.text, broken.abstained) == ("", False)

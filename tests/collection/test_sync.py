@@ -549,7 +549,7 @@ def test_what_is_left_of_a_folder_that_is_gone_is_told(collection, docs):
         write(docs / "old" / name, f"lynx {name}")
     collection.sync([docs])
     (docs / "old").rename(docs / "new")
-    with pytest.raises(NotFoundError, match="2 documents of it are in the collection"):
+    with pytest.raises(NotFoundError, match="the collection has 2 documents of it"):
         collection.sync([docs / "old"])
     assert len(collection) == 2
     (docs / "old").mkdir()

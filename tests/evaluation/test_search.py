@@ -306,8 +306,8 @@ def test_ids_that_do_not_fit_together_are_remarked_or_refused(judged: Path) -> N
     assert found.queries == 3
     assert found.measures["recall@100"] == pytest.approx((0.5 + 1 + 0.5) / 3)
     assert notes.notes == [
-        "1 judged queries are not in queries.jsonl and left out: 'no such'",
-        "1 relevant documents are not in the corpus and cannot be found: 'no such'",
+        "queries.jsonl lacks 1 of 4 judged queries, which are left out: 'no such'",
+        "the corpus lacks 1 of 5 relevant documents, which cannot be found: 'no such'",
     ]
     write_qrels(judged / "qrels" / "test.tsv", [("a", "no such", 1)])
     told = "none of the 1 relevant documents is in the corpus .*: 'no such'; .* ids such as '1'$"
@@ -336,7 +336,7 @@ def test_an_id_that_two_documents_have_is_told(judged: Path) -> None:
         file.write(json.dumps({"_id": "3", "text": "rain"}) + "\n")
     notes = Notes()
     assert evaluate(judged, notes).documents == len(CORPUS)
-    assert any("1 ids stand in the corpus more than once" in note for note in notes.notes)
+    assert any("the corpus has 1 id more than once" in note for note in notes.notes)
     assert any("'3'" in note for note in notes.notes)
 
 

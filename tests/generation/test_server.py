@@ -111,6 +111,8 @@ def test_a_busy_server_is_asked_again(status):
         with pytest.raises(ServerError, match=rf"answers {status} .*later \(asked 3 times\)"):
             connect(server).generate([MESSAGES])
         assert len(server.asked) == 3
+        with pytest.raises(ServerError, match=r"later \(asked 1 time\)"):
+            connect(server, ServerLimits(retries=0)).generate([MESSAGES])
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 302])
