@@ -214,3 +214,17 @@ def test_cores_by_the_older_groups(system, monkeypatch, quota, cores):
     (device._GROUPS / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
     (device._GROUPS / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
     assert device.cpu_count() == cores
+
+
+@pytest.mark.parametrize(
+    ("quota", "set_by_user", "threads"),
+    [(3, None, "3"), (8, None, None), (3, "5", "5"), (3, "", "")],
+)
+def test_threads_keep_to_a_quota(monkeypatch, quota, set_by_user, threads):
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(device, "_quotas", lambda: [quota])
+    monkeypatch.setattr(
+        device.os, "environ", {} if set_by_user is None else {"OMP_NUM_THREADS": set_by_user}
+    )
+    device.limit_threads()
+    assert device.os.environ.get("OMP_NUM_THREADS") == threads

@@ -10,6 +10,7 @@ import pytest
 
 import embedsearch as es
 from embedsearch.answers.language_models import LanguageModelConfig, load_language_model
+from embedsearch.collection.export import export_documents
 from embedsearch.encoder.resolve import resolve_model
 from embedsearch.errors import InputError
 from embedsearch.evaluation.judged import read_judged
@@ -58,6 +59,22 @@ def test_what_no_file_can_be_called(wrong, told):
         with pytest.raises(InputError, match=told) as caught:
             take(wrong)
         assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("below", ["", "model"])
+def test_links_that_lead_to_one_another(tmp_path, below):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "c").symlink_to(tmp_path / "nowhere")
+
+    def export(path):
+        with es.open(tmp_path / "db") as collection:
+            export_documents(collection, path)
+
+    for take in (typed_path, es.open, Tokenizer.load, export):
+        with pytest.raises(InputError, match="links that lead back to themselves"):
+            take(tmp_path / "a" / below)
+    assert typed_path(tmp_path / "c") == tmp_path / "c"  # what it leads to may be made
 
 
 def test_a_folder_that_one_may_not_enter(monkeypatch):

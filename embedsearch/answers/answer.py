@@ -38,10 +38,11 @@ class Problem:
     `marker`: it points to no passage and was taken out; `quote`: these words do not stand in the
     passage cited; `support`: a sentence that cites nothing, or something else than it says;
     `length`: the text was cut off at `max_new_tokens`; `filter`: by the server's content filter;
-    `server`: it broke off, and why.
+    `refusal`: the text is no answer but the model's refusal to give one; `server`: it broke off,
+    and why.
     """
 
-    kind: Literal["marker", "quote", "support", "length", "filter", "server"]
+    kind: Literal["marker", "quote", "support", "length", "filter", "refusal", "server"]
     text: str
 
 

@@ -12,6 +12,7 @@ from embedsearch.answers.citing import Checked, check, says_nothing
 from embedsearch.answers.prompting import Passage, pack, prompt
 from embedsearch.errors import InputError, ServerError
 from embedsearch.generation import Generation, GenerationConfig, LanguageModel
+from embedsearch.text.words import counted
 from embedsearch.timing import Stages
 from embedsearch.types import Hit
 
@@ -126,10 +127,13 @@ def _of(generation: Generation) -> _Written:
     if generation.finish == "length":
         told = "max_new_tokens came before the end"
         if not _without_thoughts(generation.text).strip():
-            told = f"its {generation.completion_tokens} tokens were used up before it began"
+            used = counted(generation.completion_tokens, "token")
+            told = f"its room of {used} was used up before it began"
         problem = Problem(kind="length", text=told)
     elif generation.finish == "filter":
         problem = Problem(kind="filter", text="the server's content filter withheld what followed")
+    elif generation.finish == "refusal":
+        problem = Problem(kind="refusal", text="the model refused to give one")
     return _Written(
         text=generation.text,
         prompt_tokens=generation.prompt_tokens,
@@ -154,8 +158,11 @@ def _answer(
     )
     broken = [written.problem] if written.problem else []
     said = _without_thoughts(written.text)
-    abstained = says_nothing(said) and not (broken and not said.strip())
-    if abstained:
+    refused = written.problem is not None and written.problem.kind == "refusal"
+    abstained = not refused and says_nothing(said) and not (broken and not said.strip())
+    if refused:
+        checked = Checked(text=said, citations=(), problems=())
+    elif abstained:
         checked = Checked(text=NO_ANSWER, citations=(), problems=())
     else:
         checked = check(said, question, passages)

@@ -45,6 +45,7 @@ from embedsearch.cli.options import (
 from embedsearch.cli.output import hit_json, print_json, remark, remark_nothing
 from embedsearch.cli.terminal import TerminalProgress, plain, plain_lines, terminal
 from embedsearch.collection.models import Compute
+from embedsearch.text.words import counted
 from embedsearch.types import Mode
 
 Passages = Annotated[
@@ -149,9 +150,11 @@ def ask(
         print("" if shown.any else plain_lines(answer.text), flush=True)
         _tell(answer, is_empty=is_empty)
         _print_sources(answer)
-    if any(problem.kind == "server" for problem in answer.problems):
+    problems = {problem.kind for problem in answer.problems}
+    if "server" in problems:
         return WRONG_USE
-    return NOTHING_FOUND if answer.abstained or not answer.text else DONE
+    nothing = answer.abstained or not answer.text or "refusal" in problems
+    return NOTHING_FOUND if nothing else DONE
 
 
 class _Shown:
@@ -182,6 +185,7 @@ def _tell(answer: Answer, *, is_empty: bool) -> None:
         "support": "no source supports: {}",
         "length": "the answer was cut off: {}; raise --max-new-tokens",
         "filter": "the answer is not whole: {}",
+        "refusal": "this is no answer: {}",
         "server": "the answer is not whole: {}",
     }
     for problem in answer.problems:
@@ -189,8 +193,8 @@ def _tell(answer: Answer, *, is_empty: bool) -> None:
     seconds = answer.usage.seconds
     times = ", ".join(f"{stage.replace('_', ' ')} {s:.2f} s" for stage, s in seconds.items())
     remark(
-        f"{answer.generator}: {answer.usage.prompt_tokens} tokens read, "
-        f"{answer.usage.completion_tokens} written; {times}"
+        f"{answer.generator}: {counted(answer.usage.prompt_tokens, 'token')} read, "
+        f"{answer.usage.completion_tokens:,} written; {times}"
     )
 
 

@@ -9,6 +9,7 @@ from embedsearch.cli.terminal import plain
 from embedsearch.encoder.training.report import TrainingReport
 from embedsearch.finetuning.closed_loop import LoopReport
 from embedsearch.finetuning.promotion import Trial
+from embedsearch.text.words import counted
 
 
 def print_training(report: LoopReport, as_json: bool) -> None:
@@ -32,13 +33,14 @@ def _counts(counts: Any) -> str:
 
 def _tell_training(report: TrainingReport) -> None:
     print(
-        f"{plain(str(report.output))}: {report.steps:,} steps on {report.examples:,} examples, "
-        f"{report.tokens_per_second:,.0f} tokens/s, {report.seconds / 60:,.1f} min ({report.ended})"
+        f"{plain(str(report.output))}: {counted(report.steps, 'step')} on "
+        f"{counted(report.examples, 'example')}, {report.tokens_per_second:,.0f} tokens/s, "
+        f"{report.seconds / 60:,.1f} min ({report.ended})"
     )
     if report.before is not None and report.after is not None:
         print(
-            f"{report.metric} on {report.held_out:,} held-out examples: {report.before:.4f} → "
-            f"{report.after:.4f}"
+            f"{report.metric} on {counted(report.held_out, 'held-out example')}: "
+            f"{report.before:.4f} → {report.after:.4f}"
             + ("" if report.best_step else "; nothing bettered the base, which is what was saved")
         )
 
@@ -48,7 +50,7 @@ def _tell_trial(trial: Trial) -> None:
         print(
             f"{trial.mode} {name:<10} {found.before:.4f} → {found.after:.4f}  "
             f"[{found.low:+.4f}, {found.high:+.4f}]  p = {found.p_value:.4f}  "
-            f"({found.questions:,} questions)"
+            f"({counted(found.questions, 'question')})"
         )
     done = "promoted" if trial.promoted else "not promoted"
     print(f"{done}: {plain(trial.reason)}")

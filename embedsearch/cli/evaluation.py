@@ -199,7 +199,7 @@ def _print_evaluation(found: SearchEvaluation) -> None:
         print(f"{name:<12} {value:.4f}")
     print(f"{'queries':<12} {found.queries:,}")
     if found.queries_without_relevant:
-        print(f"{'':<12} {found.queries_without_relevant:,} more have no relevant document")
+        print(f"{'':<12} {found.queries_without_relevant:,} more without a relevant document")
     print(f"{'documents':<12} {found.documents:,}")
     print(f"{'seconds':<12} {found.seconds:,.1f}")
 

@@ -27,6 +27,7 @@ from embedsearch.generation.training import (
 )
 from embedsearch.generation.training.config import Method
 from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.text.words import counted
 from embedsearch.types import Progress
 
 VOCAB_SIZE = 4000
@@ -165,7 +166,7 @@ def lm(
     else:
         print(
             f"{report.parameters:,} parameters, {report.trained_parameters:,} of them trained, in "
-            f"{report.steps:,} steps; loss {report.losses[-1]:.4f}; {plain(report.output)}"
+            f"{counted(report.steps, 'step')}; loss {report.losses[-1]:.4f}; {plain(report.output)}"
         )
     return DONE
 

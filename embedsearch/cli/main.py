@@ -64,6 +64,9 @@ def _open_streams() -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    from embedsearch.device import limit_threads
+
+    limit_threads()  # before anything imports NumPy, as the commands do
     import typer
     from typer.main import get_command
 

@@ -141,8 +141,8 @@ def _index_rows(index: IndexStatus) -> dict[str, str]:
     rows, found = {}, index.measured
     if found and found.queries:
         rows["factory"] = (
-            f"{found.factory}, {found.probes} probes, {found.depth} of the candidates for 10 "
-            f"scored exactly, {megabytes(found.bytes)} in memory"
+            f"{found.factory}, {counted(found.probes, 'probe')}, {found.depth} of the candidates "
+            f"for 10 scored exactly, {megabytes(found.bytes)} in memory"
         )
         rows["measured"] = (
             f"recall {found.recall:g} with {found.queries} queries, {found.filtered_recall:g} "
@@ -164,8 +164,8 @@ def print_status(status: Status) -> None:
         "model": status.model or "none yet",
         "fingerprint": (status.fingerprint or "none yet")[:16],
         "engine": status.engine or "none: the model is not on this machine",
-        "index": f"{index.kind}, {index.vectors:,} vectors, generation {index.generation}, "
-        f"recall {index.recall:g}",
+        "index": f"{index.kind}, {counted(index.vectors, 'vector')}, generation "
+        f"{index.generation}, recall {index.recall:g}",
         **_index_rows(index),
         "size": megabytes(status.size_bytes),
     }

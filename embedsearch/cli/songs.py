@@ -24,6 +24,7 @@ from embedsearch.songs.plot import check_picture, draw_comparison
 from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.recommender import SongRecommender
 from embedsearch.songs.training import train_songs
+from embedsearch.text.words import counted
 
 _SHOWN = 3
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -131,8 +132,9 @@ def train_(
         print_json(asdict(report))
     else:
         print(
-            f"{plain(report.out)}: {report.songs:,} songs of {report.playlists:,} playlists, "
-            f"{report.titles:,} with a title, in {report.seconds:,.1f} s"
+            f"{plain(report.out)}: {counted(report.songs, 'song')} of "
+            f"{counted(report.playlists, 'playlist')}, {report.titles:,} with a title, "
+            f"in {report.seconds:,.1f} s"
         )
         if report.tuning is not None:
             print(f"chosen: {report.tuning['chosen']['changed'] or 'the settings as given'}")
@@ -273,7 +275,8 @@ def _because(recommender: SongRecommender, reason: Explanation) -> str:
 
 
 def _print_evaluation(found: SongsEvaluation, k: int) -> None:
-    print(f"{found.playlists:,} playlists, {found.unknown:,} unknown songs left out, k = {k}")
+    unknown = counted(found.unknown, "unknown song")
+    print(f"{counted(found.playlists, 'playlist')}, {unknown} left out, k = {k}")
     for task, title in (("continuation", "second half from the first"), ("next_song", "next song")):
         print(f"\n{title:<27}" + "".join(f"{name:>11}" for name in _COLUMNS))
         for name, result in found.results.items():

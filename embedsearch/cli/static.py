@@ -14,6 +14,7 @@ from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.encoder.static import StaticConfig, distil_static
 from embedsearch.text.texts import TextFiles
+from embedsearch.text.words import counted
 
 
 def register(train: typer.Typer) -> None:
@@ -64,7 +65,7 @@ def static(
     if as_json:
         print_json(report.as_json())
     else:
-        learned = f", learned from {report.passages:,} passages" if corpus else ""
+        learned = f", learned from {counted(report.passages, 'passage')}" if corpus else ""
         print(
             f"{plain(str(out))}: {report.tokens:,} tokens of {report.dims} dimensions{learned}, "
             f"in {report.seconds:,.0f} s"

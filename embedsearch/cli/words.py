@@ -14,6 +14,7 @@ from embedsearch.cli.options import Json
 from embedsearch.cli.output import print_json, remark
 from embedsearch.cli.terminal import TerminalProgress, plain
 from embedsearch.errors import InputError
+from embedsearch.text.words import counted
 from embedsearch.word2vec.config import Word2VecConfig
 from embedsearch.words.queries import (
     CHECKPOINT,
@@ -134,8 +135,9 @@ def word2vec(
         print_json(asdict(report))
     else:
         print(
-            f"{plain(report.out)}: {report.vocabulary:,} vectors of {report.vector_size} floats, "
-            f"loss {report.losses[-1]:.4f}, in {report.seconds:,.1f} s"
+            f"{plain(report.out)}: {counted(report.vocabulary, 'vector')} of "
+            f"{counted(report.vector_size, 'float')}, loss {report.losses[-1]:.4f}, "
+            f"in {report.seconds:,.1f} s"
         )
     return DONE
 

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from embedsearch.collection.collection import Collection
 from embedsearch.errors import StorageError
 from embedsearch.store.database import plain_errors
+from embedsearch.text.paths import typed_path
 from embedsearch.types import Document
 
 
@@ -29,8 +30,9 @@ def export_documents(collection: Collection, path: Path) -> int:
     """Writes all documents to a JSON lines file; returns how many.
 
     The file is there whole or not at all, and keeps its permissions. What is no file, such as a
-    pipe, is written to as it is. Raises StorageError.
+    pipe, is written to as it is. Raises StorageError, and InputError for what is no path.
     """
+    path = typed_path(path)
     with plain_errors(path):
         if path.is_dir():
             raise StorageError(f"{path} is a folder; name a file to export to")

@@ -161,7 +161,7 @@ def _database(db: Database, _folder: Path) -> str:
     if found != ["ok"]:
         raise _UnhealthyError("; ".join(found))
     if orphans:
-        raise _UnhealthyError(f"{len(orphans)} rows refer to rows that are not there")
+        raise _UnhealthyError(f"{counted(len(orphans), 'reference')} to rows that are not there")
     documents, chunks = count(db, "documents"), count(db, "chunks")
     return f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, no damage"
 
@@ -187,7 +187,7 @@ def _chunks(db: Database, _folder: Path) -> str:
         "(SELECT 1 FROM chunks c WHERE c.document = d.id)"
     ).fetchone()[0]
     if wrong:
-        raise _UnhealthyError(f"{wrong} documents have no chunk")
+        raise _UnhealthyError(f"{counted(wrong, 'document')} without a chunk")
     checked = 0
     for document, text in db.execute("SELECT id, text FROM documents"):
         for start, end, chunk in db.execute(
@@ -212,13 +212,13 @@ def _vectors(db: Database, _folder: Path) -> str:
         [model.id, 4 * model.dim],
     ).fetchone()[0]
     if wrong:
-        raise _UnhealthyError(f"{wrong} chunks have a vector of another model or size")
+        raise _UnhealthyError(f"{counted(wrong, 'chunk')} with a vector of another model or size")
     for _, vectors in read_embeddings(db, model.dim):
         checked += len(vectors)
         lengths = np.linalg.norm(vectors, axis=1)
         bad = ~(np.abs(lengths - 1) < UNIT_TOLERANCE) & (lengths != 0)
         if bad.any():
-            raise _UnhealthyError(f"{int(bad.sum())} vectors are not of unit length")
+            raise _UnhealthyError(f"{counted(int(bad.sum()), 'vector')} not of unit length")
     return f"{counted(checked, 'vector')} of {model.dim} numbers"
 
 

@@ -100,18 +100,23 @@ class Ingest:
     tally: Tally = field(default_factory=Tally)
     _pending: list[_Pending] = field(default_factory=list)
     _pending_chunks: int = 0
-    _pending_characters: int = 0
+    _pending_size: int = 0
     _rehearsed: set[bytes] = field(default_factory=set)
     """Hashes of what a rehearsal would have embedded so far."""
 
-    def put(self, document: Document, write: Callable[[StoredCuts], None]) -> int:
-        """Takes a document, which `write` will put into the store; returns its number of chunks."""
+    def put(
+        self, document: Document, write: Callable[[StoredCuts], None], size: int | None = None
+    ) -> int:
+        """Takes a document, which `write` will put into the store; returns its number of chunks.
+
+        `size` is what progress is told of it, None for the characters of its text.
+        """
         cuts = cut(document, self.encoder, self._counts, self.chunking)
         if cuts:
             self._pending.append(_Pending(cuts=cuts, write=write))
             self._pending_chunks += len(cuts)
             self.tally.chunks += len(cuts)
-        self._pending_characters += len(document.text)
+        self._pending_size += len(document.text) if size is None else size
         if self._pending_chunks >= PENDING_CHUNKS:
             self.flush()
         return len(cuts)
@@ -144,8 +149,8 @@ class Ingest:
             with self.db.atomic():
                 for pending in self._pending:
                     pending.write([(c.chunk, c.context, rows[c.hash]) for c in pending.cuts])
-        self.progress.advance(self._pending_characters)
-        self._pending, self._pending_chunks, self._pending_characters = [], 0, 0
+        self.progress.advance(self._pending_size)
+        self._pending, self._pending_chunks, self._pending_size = [], 0, 0
 
     def _embed(self, inputs: dict[bytes, str]) -> dict[bytes, int]:
         """Rows of the vectors of these inputs, made where they are missing."""
@@ -154,7 +159,7 @@ class Ingest:
         model = self._loaded[1]
         rows = find_vectors(self.db, model.id, list(inputs)) if model else {}
         missing = [d for d in inputs if d not in rows and d not in self._rehearsed]
-        share = self._pending_characters // max(1, len(inputs))
+        share = self._pending_size // max(1, len(inputs))
         self.tally.embedded += len(missing)
         for start in range(0, len(missing), PENDING_CHUNKS):
             hashes = missing[start : start + PENDING_CHUNKS]
@@ -168,7 +173,7 @@ class Ingest:
             with self.db.atomic():
                 rows.update(put_vectors(self.db, model.id, hashes, vectors))
             self.progress.advance(share * len(hashes))
-            self._pending_characters -= share * len(hashes)
+            self._pending_size -= share * len(hashes)
         return rows
 
     def _count_truncated(self, texts: list[str]) -> None:

@@ -13,6 +13,7 @@ from embedsearch.errors import InputError, NotFoundError
 from embedsearch.store.sources import Source, all_sources
 from embedsearch.text.files import Listing, SourceFile, glob_matcher, list_files, printable
 from embedsearch.text.readers.content import size
+from embedsearch.text.words import counted
 from embedsearch.types import Skipped
 
 OWN_FOLDER = "the collection itself"
@@ -131,8 +132,8 @@ def _left_of(known: Mapping[str, Source], roots: Sequence[Path], base: Path) -> 
     if not documents:
         return ""
     return (
-        f"; {documents} documents of it are in the collection: `embedsearch delete` takes them "
-        "out, and so does an empty folder there when it is indexed"
+        f"; the collection has {counted(documents, 'document')} of it: `embedsearch delete` takes "
+        "out what there is, and so does an empty folder there when it is indexed"
     )
 
 

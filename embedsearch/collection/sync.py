@@ -38,6 +38,23 @@ class _Reading:
     seen: set[str] = field(default_factory=set)
     contested: set[str] = field(default_factory=set)
     vanished: list[str] = field(default_factory=list)
+    _read: int = 0
+    _shared: int = 0
+
+    def told(self, size: int) -> None:
+        """Bytes were read. What came to the file after it was listed is not counted."""
+        self._read = min(self._read + size, self.file.size)
+
+    def share(self) -> int:
+        """The bytes that were read since the last call: those of the document at hand, for the
+        progress."""
+        share, self._shared = self._read - self._shared, self._read
+        return share
+
+    def rest(self) -> int:
+        """The bytes that are no document's."""
+        self._read = self.file.size
+        return self.share()
 
 
 @dataclass
@@ -73,7 +90,9 @@ class Sync:
         self.ingest.progress.start("Indexing", sum(f.size for f in plan.changed.values()), "B")
         sources = self._sources()
         for key, file in plan.changed.items():
-            self._read(key, file, sources[key])
+            reading = _Reading(key=key, file=file, source=sources[key])
+            self._read(reading)
+            self.ingest.progress.advance(reading.rest())
         # Now it is known which documents every file has lost, and whether another has them.
         for reading in self._unsettled:
             if reading.contested:
@@ -92,8 +111,8 @@ class Sync:
         with self.db.atomic():  # one commit, not one for each file
             return {key: source_id(self.db, key) for key in self.plan.changed}
 
-    def _read(self, key: str, file: SourceFile, source: int) -> None:
-        reading = _Reading(key=key, file=file, source=source)
+    def _read(self, reading: _Reading) -> None:
+        key = reading.key
         try:
             for document in self._documents(
                 reading, lambda place, why: self._note(key, place, why)
@@ -111,7 +130,7 @@ class Sync:
             self._skip(key, error.strerror or str(error))
             return
         if reading.whole:
-            ids = store.documents_of_source(self.db, source)
+            ids = store.documents_of_source(self.db, reading.source)
             reading.vanished = [id_ for id_ in ids if id_ not in reading.seen]
             self._vanished.update(reading.vanished)
         if reading.contested or reading.vanished:
@@ -131,7 +150,9 @@ class Sync:
 
     def _documents(self, reading: _Reading, note: Note) -> Iterator[Document]:
         limit = self.config.max_document_mb * 2**20
-        return read_file(reading.file.path, reading.key, max_bytes=limit, note=note)
+        return read_file(
+            reading.file.path, reading.key, max_bytes=limit, note=note, told=reading.told
+        )
 
     def _look_at(self, document: Document, reading: _Reading) -> None:
         """Takes one document of a file, unless that cannot be decided yet."""
@@ -170,10 +191,10 @@ class Sync:
         self._vanished.discard(document.id)
         digest = store.document_hash(document)
         if not stored or stored[0] != digest:
-            self._put(document, digest, reading.source, is_new=stored is None)
+            self._put(document, digest, reading, is_new=stored is None)
             return
         self.unchanged += 1
-        self.ingest.progress.advance(len(document.text))
+        self.ingest.progress.advance(reading.share())
         if stored[1] != reading.source:
             self._claimed.add(document.id)
             self.ingest.then(lambda: store.move_document(self.db, document.id, reading.source))
@@ -185,12 +206,12 @@ class Sync:
             return False
         return stored[1] not in {None, source, *self._gone}
 
-    def _put(self, document: Document, digest: bytes, source: int, *, is_new: bool) -> None:
+    def _put(self, document: Document, digest: bytes, reading: _Reading, *, is_new: bool) -> None:
         def write(cuts: StoredCuts) -> None:
-            store.put_document(self.db, document, digest=digest, source=source, chunks=cuts)
+            store.put_document(self.db, document, digest=digest, source=reading.source, chunks=cuts)
 
         self._claimed.add(document.id)
-        if not self.ingest.put(document, write):
+        if not self.ingest.put(document, write, reading.share()):
             self._skip(document.id, "empty document")
         elif is_new:
             self.added += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from embedsearch.errors import InputError, NotFoundError
 from embedsearch.evaluation.beir import Qrels, read_corpus, read_qrels, read_queries, split_names
 from embedsearch.text.paths import typed_path
+from embedsearch.text.words import counted
 from embedsearch.types import SILENT, Progress
 
 
@@ -54,7 +55,7 @@ def read_corpus_ids(folder: Path, progress: Progress) -> set[str]:
         found.add(document.id)
     if twice:
         progress.note(
-            f"{len(twice)} ids stand in the corpus more than once, the last document counts: "
+            f"the corpus has {counted(len(twice), 'id')} more than once, the last document counts: "
             f"{_some(list(twice))}"
         )
     return found
@@ -71,8 +72,8 @@ def check_judgements(folder: Path, qrels: Qrels, corpus: set[str], progress: Pro
         )
     if missing:
         progress.note(
-            f"{len(missing)} relevant documents are not in the corpus and cannot be found: "
-            f"{_some(missing)}"
+            f"the corpus lacks {len(missing):,} of {len(relevant):,} relevant documents, which "
+            f"cannot be found: {_some(missing)}"
         )
 
 
@@ -102,7 +103,8 @@ def _judged(
     if len(judged) < len(relevant):
         missing = sorted(relevant - judged.keys())
         progress.note(
-            f"{len(missing)} judged queries are not in queries.jsonl and left out: {_some(missing)}"
+            f"queries.jsonl lacks {len(missing):,} of {len(relevant):,} judged queries, which are "
+            f"left out: {_some(missing)}"
         )
     return judged
 

@@ -8,17 +8,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from embedsearch.collection.collection import Collection
-from embedsearch.collection.models import Compute
+from embedsearch.collection.models import Compute, load_encoder
 from embedsearch.collection.retrieval import SearchConfig
+from embedsearch.encoder.resolve import DEFAULT_MODEL
 from embedsearch.errors import InputError
 from embedsearch.evaluation.beir import Qrels, read_corpus
 from embedsearch.evaluation.judged import check_judgements, read_corpus_ids, read_judged
+from embedsearch.index import IndexConfig
 from embedsearch.text.chunking import ChunkingConfig
 from embedsearch.text.paths import typed_path
 from embedsearch.types import SILENT, Document, Encoder, Mode, Progress
+
+if TYPE_CHECKING:
+    from embedsearch.types import Vectors
 
 QUERY_BATCH = 64
 """Queries encoded together."""
@@ -89,7 +96,7 @@ def evaluate_search(
         folder: holds `corpus.jsonl[.gz]` or `corpus/`, `queries.jsonl[.gz]`, `qrels/<split>.tsv`.
         model, compute: as for `Collection.open`.
         db: folder of the collection, kept for the next evaluation, which then embeds nothing
-            again. None: a temporary one.
+            again. None: a temporary one, in which nothing is embedded for a search by words.
 
     Raises:
         NotFoundError: a part of the layout is missing.
@@ -103,13 +110,7 @@ def evaluate_search(
         progress.note(f"{config.depth} results a query: recall@{RECALL_RANK} sees no more of them")
     corpus = read_corpus_ids(folder, progress)
     check_judgements(folder, judged.qrels, corpus, progress)
-    chunking = ChunkingConfig(whole_documents=config.whole_documents)
-    with (
-        collection_home(db) as home,
-        Collection.open(
-            home, model=model, engine=compute.engine, device=compute.device, chunking=chunking
-        ) as collection,
-    ):
+    with collection_home(db) as home, _open(home, db, model, compute, config) as collection:
         documents = read_corpus(
             folder, lambda place, remark: progress.note(f"skipped {place}: {remark}")
         )
@@ -126,6 +127,40 @@ def evaluate_search(
         split=judged.split,
         seconds=time.perf_counter() - began,
     )
+
+
+def _open(
+    home: Path,
+    db: str | Path | None,
+    model: str | Encoder | None,
+    compute: Compute,
+    config: EvaluationConfig,
+) -> Collection:
+    chunking = ChunkingConfig(whole_documents=config.whole_documents)
+    if db is None and config.mode == "keyword":
+        encoder = load_encoder(DEFAULT_MODEL if model is None else model, compute)
+        every = IndexConfig(recall=1)  # of equal vectors nothing could be learned
+        return Collection.open(home, model=_Cutter(encoder), chunking=chunking, index=every)
+    return Collection.open(
+        home, model=model, engine=compute.engine, device=compute.device, chunking=chunking
+    )
+
+
+class _Cutter:
+    """Stands for an encoder where only words are searched: documents are cut to what that one sees,
+    and all get the same vector."""
+
+    dim = 1
+    fingerprint = "none"
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.name, self.engine = encoder.name, encoder.engine
+        self.max_tokens, self.tokens = encoder.max_tokens, encoder.tokens
+
+    def encode_query(self, texts: Sequence[str]) -> Vectors:
+        return np.ones((len(texts), self.dim), dtype=np.float32)
+
+    encode_document = encode_query
 
 
 def score_questions(run: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, dict[str, float]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from embedsearch.errors import InputError, ReadError
 from embedsearch.text.readers.opening import bounded_lines, open_stream, reasons
+from embedsearch.text.words import counted
 
 MAX_LINE_BYTES = 16 << 20
 """Of a line, and of a field of a table, which may have several."""
@@ -86,7 +87,7 @@ def table_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Fields
             continue
         if len(row) < len(names):
             raise InputError(
-                f"{path}:{number}: {len(row)} columns where there should be {len(names)}"
+                f"{path}:{number}: {counted(len(row), 'column')} where there should be {len(names)}"
             )
         # what goes beyond the names is passed over
         yield number, _named(zip(names, row, strict=False))

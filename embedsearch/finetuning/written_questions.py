@@ -26,6 +26,7 @@ from embedsearch.generation import GenerationConfig, LanguageModel
 from embedsearch.generation.config import LARGEST_SEED, check_whole
 from embedsearch.text.chunking import ChunkingConfig, chunk_document, context_of, embedding_input
 from embedsearch.text.paths import typed_path
+from embedsearch.tuning.folders import only_writer
 from embedsearch.tuning.sampling import sample_stream
 from embedsearch.types import SILENT, Progress
 
@@ -94,20 +95,35 @@ def write_questions(
     passage) and `id` (of its document).
 
     Interrupted, it goes on when it is called again: passages that the file has questions for are
-    not asked about twice. Lines may be edited or taken out in between.
+    not asked about twice. Lines may be edited or taken out in between. One call at a time writes to
+    a file.
 
     Args:
         generator: what writes them; `generation` as for `generate`, by default the likeliest text.
         avoid: questions that none may be, such as those that an encoder will be judged on.
 
     Raises InputError for a collection without passages and for a file that holds anything else,
-    StorageError where it cannot be written; as `LanguageModel.generate` and `Collection.search`.
+    StorageError where it cannot be written, LockedError where another call writes to it; as
+    `LanguageModel.generate` and `Collection.search`.
     """
     config = config or WrittenQuestionsConfig()
     generation = generation or GenerationConfig(
         max_new_tokens=TOKENS_OF_QUESTION * config.per_passage
     )
     path = typed_path(output)
+    with only_writer(path.resolve()):  # from reading it on: else two would ask the same
+        return _add_questions(collection, generator, path, config, generation, avoid, progress)
+
+
+def _add_questions(
+    collection: Collection,
+    generator: LanguageModel,
+    path: Path,
+    config: WrittenQuestionsConfig,
+    generation: GenerationConfig,
+    avoid: Sequence[str],
+    progress: Progress,
+) -> WrittenQuestions:
     written = _read(path)
     known = {passage for _, passage in written}
     seen = {normal(question) for question, _ in written}
@@ -174,8 +190,10 @@ def _asked(
     prompts = [question_prompt(passage.text, count) for passage in passages]
     several = generation.num_return_sequences
     for place, answer in enumerate(generator.generate(prompts, generation)):
-        for question in questions_in(answer.text, count, cut=answer.finish == "length"):
-            yield question, passages[place // several]
+        if answer.finish != "refusal":
+            cut = answer.finish in ("length", "filter")
+            for question in questions_in(answer.text, count, cut=cut):
+                yield question, passages[place // several]
 
 
 def _finding(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from embedsearch.errors import InputError, ServerError
+from embedsearch.text.words import counted
 
 if TYPE_CHECKING:
     import httpx2
@@ -127,7 +128,7 @@ class Endpoint:
                     wait = _retry_after(response) or wait
                 wait = min(wait, _LONGEST_WAIT_S) * random.uniform(0.75, 1.25)  # noqa: S311
                 if attempt == self._limits.retries or time.monotonic() + wait > deadline:
-                    raise self.failure(f"{problem} (asked {attempt + 1} times)")
+                    raise self.failure(f"{problem} (asked {counted(attempt + 1, 'time')})")
                 time.sleep(wait)
 
     @contextmanager

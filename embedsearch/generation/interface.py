@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from embedsearch.generation.config import GenerationConfig
 
-Finish = Literal["end", "stop", "length", "filter"]
+Finish = Literal["end", "stop", "length", "filter", "refusal"]
 Prompt = str | Sequence[Mapping[str, str]]
 """A text to continue, or the messages of a conversation, each with `role` and `content`."""
 
@@ -16,8 +16,9 @@ Prompt = str | Sequence[Mapping[str, str]]
 @dataclass(frozen=True, kw_only=True)
 class Generation:
     """One continuation. `finish` tells why it ended: the model's end token, a stop string (which is
-    not in `text`), `max_new_tokens`, or a server's content filter. `token_ids` are all that were
-    generated; a server tells only how many, `completion_tokens`."""
+    not in `text`), `max_new_tokens`, a server's content filter, or that the model refused, in the
+    words of `text`. `token_ids` are all that were generated; a server tells only how many,
+    `completion_tokens`."""
 
     text: str
     finish: Finish

@@ -121,11 +121,12 @@ class ServerLM:
     def _pieces(self, body: dict[str, Any]) -> Generator[str, None, Generation]:
         text, held, pieces = "", "", 0
         finish: Finish | None = None
+        refused = False
         usage: dict[str, int] = {}
         path = "completions" if "prompt" in body else "chat/completions"
         for event in self._endpoint.events(path, body):
-            piece, ended, told = self._read(event)
-            finish, usage = ended or finish, told or usage
+            piece, refuses, ended, told = self._read(event)
+            refused, finish, usage = refused or refuses, ended or finish, told or usage
             piece, held = _whole_characters(held + piece)
             if piece:
                 text, pieces = text + piece, pieces + 1
@@ -137,28 +138,30 @@ class ServerLM:
             raise self._endpoint.failure("broke off before the end")
         return Generation(
             text=text,
-            finish=finish,
+            finish="refusal" if refused else finish,
             prompt_tokens=usage.get("prompt_tokens") or self.count(_prompt_of(body)),
             completion_tokens=usage.get("completion_tokens") or pieces,
         )
 
-    def _read(self, event: Any) -> tuple[str, Finish | None, dict[str, int]]:
-        """Text, end and usage of an event, each if it is there."""
+    def _read(self, event: Any) -> tuple[str, bool, Finish | None, dict[str, int]]:
+        """Text, whether that refuses, end and usage of an event, each if it is there."""
         try:
             if error := event.get("error"):
                 raise self._endpoint.failure(f"failed: {self._endpoint.shown(repr(error))}")
             usage = event.get("usage") or {}
             counts = {k: v for k, v in usage.items() if type(v) is int}
             if not event.get("choices"):
-                return "", None, counts
+                return "", False, None, counts
             choice = event["choices"][0]
             part = choice.get("delta") or choice.get("message") or choice
             piece = _text_of(part.get("content") or part.get("text") or "")
+            refusal = _text_of(part.get("refusal") or "")
         except (AttributeError, IndexError, KeyError, TypeError):
             shown = self._endpoint.shown(repr(event))
             raise self._endpoint.failure(f"does not speak OpenAI's protocol: {shown}") from None
-        ended = choice.get("finish_reason")
-        return piece, _FINISHES.get(str(ended), "end") if ended else None, counts
+        reason = choice.get("finish_reason")
+        ended = _FINISHES.get(str(reason), "end") if reason else None
+        return piece + refusal, bool(refusal), ended, counts
 
     def _body(self, prompt: Prompt, config: GenerationConfig, seed: int) -> dict[str, Any]:
         if config.num_beams > 1:

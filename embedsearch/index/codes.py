@@ -17,6 +17,7 @@ import numpy as np
 from embedsearch.errors import DeviceError, IndexFileError, InputError
 from embedsearch.index import gpu_building
 from embedsearch.index.lists import gap_for, gaps_of, within
+from embedsearch.text.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -272,7 +273,8 @@ def train_codes(
         raise
     except RuntimeError as error:  # the string is a good one, as it was made: there are too few
         raise InputError(
-            f"FAISS refuses the index {factory!r} for {len(sample)} vectors: {reason(error)}"
+            f"FAISS refuses the index {factory!r} for {counted(len(sample), 'vector')}: "
+            f"{reason(error)}"
         ) from None
     return Codes(made)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from embedsearch.errors import InputError, StorageError
 from embedsearch.songs.evaluation import SongsEvaluation
+from embedsearch.text.words import counted
 
 _MEASURES = ("hit_rate", "ndcg", "recall", "mrr", "coverage", "popularity", "diversity")
 _COLOURS = ("#3b6fb6", "#7aa6d8", "#b0b7bf", "#c98a3b", "#6f9a58", "#9a6fa8")
@@ -56,8 +57,8 @@ def draw_comparison(found: SongsEvaluation, k: int, path: str | Path) -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LABEL + _FULL + 180}" height="{y}" '
         'font-family="system-ui, sans-serif" font-size="12">'
         '<rect width="100%" height="100%" fill="white"/>'
-        f'<text x="10" y="30" font-size="18">The second half of {found.playlists:,} playlists '
-        "from the first</text>" + "".join(rows) + "</svg>\n"
+        '<text x="10" y="30" font-size="18">The second half of '
+        f"{counted(found.playlists, 'playlist')} from the first</text>" + "".join(rows) + "</svg>\n"
     )
     try:
         path.write_text(page, encoding="utf-8")

@@ -16,6 +16,7 @@ from embedsearch.songs.lines import SHOWN, TextLines
 from embedsearch.songs.playlists import Playlists, collect
 from embedsearch.songs.sessions import read_table
 from embedsearch.text.suffixes import split_suffix
+from embedsearch.text.words import counted
 from embedsearch.types import SILENT, Progress
 
 
@@ -63,8 +64,8 @@ def _read_cornell(reader: TextLines, progress: Progress) -> Playlists:
     if not ids or len(ids) != len(counts):
         raise reader.fail(
             2,
-            f"{len(counts):,} numbers of plays for the {len(ids):,} ids of line 1: a playlist file "
-            "begins with two lines, the ids of all songs and how often each is played",
+            f"{counted(len(ids), 'id')} on line 1 and {len(counts):,} numbers of plays: a playlist "
+            "file begins with two lines, the ids of all songs and how often each is played",
         )
     lists, lines_of, plays = list[list[str]](), list[str](), Counter[int]()
     for number, line in lines:
@@ -85,7 +86,8 @@ def _song_number(reader: TextLines, number: int, word: str, songs: int) -> int:
     song = int(word) if len(word) < 20 else songs
     if digits != word or song >= songs:
         raise reader.fail(
-            number, f"song {word[:SHOWN]} is out of range: line 1 has {songs:,} songs, from 0"
+            number,
+            f"song {word[:SHOWN]} is out of range: line 1 has {counted(songs, 'song')}, from 0",
         )
     return song
 
@@ -98,7 +100,7 @@ def _compare_plays(
     if wrong:
         song = wrong[0]
         progress.note(
-            f"{reader.name}:2: {len(wrong):,} numbers of plays are not those of the playlists, the "
-            f"first of song {song}: {counts[song][:SHOWN]}, counted {plays[song]}; the playlists "
-            "are believed"
+            f"{reader.name}:2: {len(wrong):,} of {len(counts):,} numbers of plays are not those of "
+            f"the playlists, the first of song {song}: {counts[song][:SHOWN]}, counted "
+            f"{plays[song]}; the playlists are believed"
         )

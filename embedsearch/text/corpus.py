@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from embedsearch.errors import InputError
+from embedsearch.text.words import counted
 from embedsearch.types import Progress
 
 Result = TypeVar("Result")
@@ -40,7 +41,7 @@ class Corpus:
         self._progress.advance(unread)
         if empty:
             raise InputError(
-                f"there is nothing to learn from: {self.count} texts, all of them empty"
+                f"there is nothing to learn from: {counted(self.count, 'text')}, and nothing in any"
             )
         self._progress.note("all texts are read; learning the vocabulary …")
 

@@ -17,6 +17,7 @@ from embedsearch.errors import InputError, NotFoundError, ReadError
 from embedsearch.text.paths import typed_path
 from embedsearch.text.readers import read_file
 from embedsearch.text.readers.content import loads, size
+from embedsearch.text.words import counted
 
 MAX_BYTES = 256 * 2**20
 """Of one file, unpacked: what is compared is held in memory."""
@@ -39,9 +40,8 @@ class TextGroup:
 
     def __post_init__(self) -> None:
         if self.parallel and len(self.parallel) != len(self.texts):
-            raise InputError(
-                f"{self.name!r} has {len(self.texts)} texts and {len(self.parallel)} parallel ones"
-            )
+            texts, parallel = len(self.texts), counted(len(self.parallel), "parallel one")
+            raise InputError(f"{self.name!r} has {counted(texts, 'text')} and {parallel}")
         for text in (*self.texts, *self.parallel):
             if not isinstance(text, str):
                 raise InputError(f"{self.name!r} has a {type(text).__name__} among its texts")

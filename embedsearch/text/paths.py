@@ -20,11 +20,14 @@ def typed_path(path: str | Path) -> Path:
     try:
         found = Path(path).expanduser()
         os.lstat(found)
+        found.stat()
     except (UnicodeEncodeError, RuntimeError) as error:  # RuntimeError: `~name` of nobody's
         raise InputError(f"{shown} cannot be used: {error}") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InputError(f"{shown} is too long for a path") from None
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{shown} is one of links that lead back to themselves") from None
         if isinstance(error, PermissionError):
             raise InputError(f"{shown} cannot be used: you may not enter its folder") from None
     return found

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import InputError, StorageError
@@ -267,19 +267,16 @@ class Tokenizer:
         if self._chat_template is not None:
             files[TEMPLATE_NAME] = self._chat_template
         home = Path(folder)
-        unfinished = {home / name: home / f"{name}.tmp" for name in files}
         try:
             home.mkdir(parents=True, exist_ok=True)
-            for path, draft in unfinished.items():
-                draft.write_text(files[path.name], encoding="utf-8")
-            for path, draft in unfinished.items():
-                draft.replace(path)
+            with TemporaryDirectory(prefix=".unfinished-", dir=home) as draft:
+                for name, text in files.items():
+                    Path(draft, name).write_text(text, encoding="utf-8")
+                for name in files:
+                    Path(draft, name).replace(home / name)
             if self._chat_template is None:  # one that is there is that of another tokenizer
                 (home / TEMPLATE_NAME).unlink(missing_ok=True)
         except OSError as error:
-            with suppress(OSError):
-                for draft in unfinished.values():
-                    draft.unlink(missing_ok=True)
             raise StorageError(f"cannot write to {str(folder)!r}: {error.strerror}") from None
 
     def _padding(self) -> tuple[str, int]:

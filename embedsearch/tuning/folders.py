@@ -1,4 +1,4 @@
-"""Folders of one training at a time, and of models that are there whole or not at all."""
+"""Folders and files of one writer at a time, and models that are there whole or not at all."""
 
 from __future__ import annotations
 
@@ -50,6 +50,22 @@ def _remove_lock(folder: Path) -> None:
 
 
 @contextmanager
+def only_writer(place: Path) -> Iterator[Path]:
+    """Holds the lock for what is written at `place`, a file or a folder, in a folder beside it for
+    what is unfinished. That is given, and gone afterwards.
+
+    Raises LockedError where another one writes there, StorageError where it cannot be made.
+    """
+    home = place.with_name(f".{place.name}.unfinished")
+    try:
+        with only_training(home):
+            yield home
+    finally:
+        with suppress(OSError):  # another process is at it
+            home.rmdir()
+
+
+@contextmanager
 def published(target: Path) -> Iterator[Path]:
     """A new folder for a model of sentence-transformers. It takes the place of `target`, which is
     not there or an empty folder, once all is written and on the disk; else nothing is left of it.
@@ -58,10 +74,9 @@ def published(target: Path) -> Iterator[Path]:
     another one writes there, StorageError where the disk refuses something.
     """
     place = target.resolve()  # `.` and a link have neither name nor place of their own
-    home = place.with_name(f".{place.name}.unfinished")
-    draft = home / "model"
     try:
-        with only_training(home), disk_errors():
+        with only_writer(place) as home, disk_errors():
+            draft = home / "model"
             try:
                 shutil.rmtree(draft, ignore_errors=True)
                 draft.mkdir()
@@ -75,9 +90,6 @@ def published(target: Path) -> Iterator[Path]:
         if isinstance(error, EmbedSearchError):
             raise
         raise StorageError(f"{target} cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):  # another process is at it
-            home.rmdir()
 
 
 def _move(draft: Path, place: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedsearch.errors import InputError
+from embedsearch.text.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +44,7 @@ def choose_words(
         best = int(order[0])
         raise InputError(
             f"no word is left of {len(keys)}: min_count is {min_count} and the most frequent, "
-            f"{keys[best]!r}, occurs {int(counts[best])} times; set a lower min_count"
+            f"{keys[best]!r}, occurs {counted(int(counts[best]), 'time')}; set a lower min_count"
         )
     return chosen
 

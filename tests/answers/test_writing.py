@@ -184,7 +184,7 @@ def test_a_model_that_is_cut_off_while_it_thinks_has_not_said_that_there_is_no_a
 ):
     cut = ask(collection, says, generation=GenerationConfig(max_new_tokens=1))
     assert (cut.text, cut.abstained, cut.citations) == ("", False, ())
-    told = "its 1 tokens were used up before it began"
+    told = "its room of 1 token was used up before it began"
     assert cut.problems == (Problem(kind="length", text=told),)
     broken = ask(collection, None, generator=ScriptedLM("<think> Hm", breaks=9))
     assert (broken.text, broken.abstained) == ("", False)
@@ -209,6 +209,20 @@ def test_a_content_filter_is_told(collection, monkeypatch, says):
     answer = ask(collection, None, generator=model)
     assert (answer.text, answer.abstained) == (says, False)
     assert answer.problems[-1].kind == "filter"
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_refusal_is_told(collection, monkeypatch, batch):
+    """Also where its words are those of passages that do not answer. It supports nothing, so it
+    needs no support."""
+    says = "The sources do not answer this, and I cannot."
+    model = ScriptedLM(says, says)
+    told = model._say
+    monkeypatch.setattr(model, "_say", lambda *given: replace(told(*given), finish="refusal"))
+    questions = [QUESTION] * (1 + batch)
+    for answer in collection.ask_batch(questions, generator=model):
+        assert (answer.text, answer.abstained, answer.citations) == (says, False, ())
+        assert [problem.kind for problem in answer.problems] == ["refusal"]
 
 
 def test_a_quote_is_cited_where_it_stands(collection):

@@ -160,3 +160,21 @@ def test_a_server_that_breaks_off(cli, home):
     assert outcome.code == 2
     assert outcome.out == "The reset link is sent by email\n"
     assert "the answer is not whole" in outcome.err
+
+
+def test_a_refusal_is_shown_and_is_no_answer(cli, home):
+    def refuse(exchange):
+        if exchange.path.endswith("models"):
+            exchange.send(200, {"data": [{"id": "m"}]})
+            return
+        exchange.begin_events()
+        exchange.event({"choices": [{"delta": {"refusal": "I cannot say."}}]})
+        exchange.done()
+
+    with serving(refuse) as server:
+        outcome = cli("ask", QUESTION, "--llm", server.url)
+        assert (outcome.code, outcome.out) == (1, "I cannot say.\n")
+        assert "this is no answer: the model refused" in outcome.err
+        answer = cli("ask", QUESTION, "--llm", server.url, "--json").json
+    assert (answer["answer"], answer["abstained"]) == ("I cannot say.", False)
+    assert [problem["kind"] for problem in answer["problems"]] == ["refusal"]

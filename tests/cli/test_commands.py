@@ -284,6 +284,12 @@ def test_status_of_a_new_collection(cli, tmp_path):
     assert "none yet" in cli("status").out
 
 
+def test_status_of_a_single_chunk(cli, tmp_path, tiny):
+    write(tmp_path / "a.txt", "a cat")
+    cli("index", "a.txt", "--model", tiny)
+    assert re.search(r", 1 vector, generation 1, recall 1$", cli("status").out, re.MULTILINE)
+
+
 def test_doctor(cli, home):
     outcome = cli("doctor", "--json")
     assert (outcome.code, outcome.err) == (0, "")

@@ -16,6 +16,7 @@ from contextlib import closing
 import pytest
 
 from embedsearch.collection.collection import Collection
+from embedsearch.device import cpu_count
 from embedsearch.types import Document
 from tests.cli.conftest import PROGRAM
 from tests.encoder.tiny import make_tiny_model
@@ -136,6 +137,27 @@ def test_any_locale_will_do(tmp_path, locale):
 def test_the_environment_names_the_collection(db):
     done = run("status", "--json", env={"EMBEDSEARCH_DB": str(db)})
     assert json.loads(done.stdout)["documents"] == 300
+
+
+QUOTA_OF_ONE = """
+from embedsearch import device
+device._quotas = lambda: [1]
+device.os.sched_getaffinity = lambda _: set(range(8))
+from embedsearch.cli import main
+main()
+import faiss, numpy, scipy.linalg, torch
+from threadpoolctl import threadpool_info
+print({library["num_threads"] for library in threadpool_info()} | {torch.get_num_threads()})
+"""
+
+
+@pytest.mark.skipif(cpu_count() == 1, reason="one thread in any case")
+@pytest.mark.parametrize(("env", "told"), [({}, "{1}"), ({"OMP_NUM_THREADS": "2"}, "{2}")])
+def test_libraries_keep_to_a_quota(monkeypatch, env, told):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    done = run("--version", program=[sys.executable, "-c", QUOTA_OF_ONE], env=env)
+    assert (done.stdout.splitlines()[1:], done.stderr) == ([told], "")
 
 
 NOTHING_LOADED = """

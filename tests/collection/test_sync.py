@@ -48,6 +48,20 @@ def collection(tmp_path, encoder):
         yield opened
 
 
+class Bar:
+    """A Progress that remembers how far it came."""
+
+    def start(self, description, total, unit):
+        self.total, self.unit, self.came = total, unit, [0]
+
+    def advance(self, amount):
+        assert amount >= 0
+        self.came.append(self.came[-1] + amount)
+
+    def note(self, message):
+        pass
+
+
 @pytest.fixture
 def shut(monkeypatch):
     """From its call on, no file is opened."""
@@ -397,6 +411,31 @@ def test_a_file_without_permission_keeps_its_document(collection, docs):
     assert counts(collection.sync([docs])) == {"changed": 1}
 
 
+def test_progress_is_that_of_the_files(collection, docs):
+    """However much of a file is text: packed, marked up, passed over, of other files' ids."""
+    rows = [json.dumps({"_id": f"r{n}", "text": f"lynx {n}", "b": "x" * 99}) for n in range(4000)]
+    write(docs / "a.jsonl", "\n".join([*rows, "{broken", rows[0]]))
+    write(docs / "b.jsonl.gz", gzip.compress("\n".join(rows[:9] * 99).encode()))
+    write(docs / "c.html", "<p>emu</p>" + "<br>" * 999)
+    write(docs / "d.txt", "Größe " * 99)
+    write(docs / "e.txt.gz", gzip.compress(b"zebu " * 999))
+    write(docs / "f.csv", "id,text\nq1,yak\n" + ",\n" * 99)
+    write(docs / "g.json", b"\xff\xfe\0")
+    write(docs / "h.md", "")
+    whole = sum(path.stat().st_size for path in docs.iterdir())
+    for dry_run in (True, False):
+        bar = Bar()
+        collection.sync([docs], dry_run=dry_run, progress=bar)
+        assert (bar.total, bar.unit, bar.came[-1]) == (whole, "B", whole)
+    begun = (docs / "a.jsonl").stat().st_size
+    assert sum(0 < came < begun for came in bar.came) > 5  # not all of a long file at once
+    for path in docs.iterdir():
+        touch(path)
+    bar = Bar()
+    assert counts(collection.sync([docs], progress=bar)).keys() == {"unchanged"}
+    assert (bar.total, bar.came[-1]) == (whole, whole)
+
+
 def test_a_file_that_fails_while_it_is_read_keeps_its_document(collection, docs, monkeypatch):
     path = write(docs / "a.txt", "lynx")
     write(docs / "b.txt", "emu")
@@ -549,7 +588,7 @@ def test_what_is_left_of_a_folder_that_is_gone_is_told(collection, docs):
         write(docs / "old" / name, f"lynx {name}")
     collection.sync([docs])
     (docs / "old").rename(docs / "new")
-    with pytest.raises(NotFoundError, match="2 documents of it are in the collection"):
+    with pytest.raises(NotFoundError, match="the collection has 2 documents of it"):
         collection.sync([docs / "old"])
     assert len(collection) == 2
     (docs / "old").mkdir()

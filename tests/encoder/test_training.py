@@ -795,7 +795,7 @@ def test_what_cannot_be_measured_is_not_held_out(tmp_path, base):
         texts, replace(CONFIG, held_out=0.1), base=base, output=tmp_path / "a", progress=Notes(0)
     )
     assert (report.held_out, report.examples, report.best_step) == (0, 20, report.steps)
-    assert notes[0].startswith("nothing is held out: 0.1 of 20 examples are too few")
+    assert notes[0].startswith("nothing is held out: 0.1 of 20 examples is too little")
     notes.clear()
     train(texts, CONFIG, base=base, output=tmp_path / "b", progress=Notes(0))
     assert not any("held out" in note for note in notes)
@@ -909,7 +909,7 @@ def test_a_question_is_no_wrong_answer_to_itself():
         ([ScoredPair(first="a", second=c, score=0.5) for c in "bc"], "the same score"),
         ([LabelledText(text=t, label="x") for t in "ab"], "two classes"),
         ([LabelledText(text=t, label=t) for t in "ab"], "no class has two"),
-        (PAIRS[:1], "do not fill one batch of 2"),
+        (PAIRS[:1], "1 example cannot fill one batch of 2"),
         ([TrainingPair(anchor="a", positive="b", negatives="cd")], "one text, not a list"),
         ([ScoredPair(first="a", second="b", score="0.5")], "'0.5' is not between"),
         ([LabelledText(text="a", label=3)], "the label is no text, or empty: 3"),

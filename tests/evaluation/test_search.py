@@ -197,6 +197,18 @@ def test_a_kept_collection_is_not_embedded_again(judged: Path, tmp_path: Path) -
     assert again.measures == fresh.measures
 
 
+def test_a_search_by_words_alone_embeds_only_what_is_kept(judged: Path, tmp_path: Path) -> None:
+    write_lines(judged / "corpus.jsonl", CORPUS | {"1": "the cat sat on the mat. " * 100})
+    config, encoder = EvaluationConfig(mode="keyword"), CountingEncoder()
+    found = evaluate_search(judged, config, model=encoder)
+    assert encoder.documents == 0
+    kept = evaluate_search(judged, config, model=encoder, db=tmp_path / "db")
+    assert encoder.documents > 4
+    assert (found.measures, found.documents, found.model) == (kept.measures, 4, "fake-32-0")
+    with pytest.raises(NotFoundError, match="neither a folder"):
+        evaluate_search(judged, config, model="nowhere/")
+
+
 def test_a_kept_collection_of_something_else_is_left_alone(judged: Path, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("my own notes", encoding="utf-8")
     with Collection.open(tmp_path / "db", model=FakeEncoder()) as collection:
@@ -294,8 +306,8 @@ def test_ids_that_do_not_fit_together_are_remarked_or_refused(judged: Path) -> N
     assert found.queries == 3
     assert found.measures["recall@100"] == pytest.approx((0.5 + 1 + 0.5) / 3)
     assert notes.notes == [
-        "1 judged queries are not in queries.jsonl and left out: 'no such'",
-        "1 relevant documents are not in the corpus and cannot be found: 'no such'",
+        "queries.jsonl lacks 1 of 4 judged queries, which are left out: 'no such'",
+        "the corpus lacks 1 of 5 relevant documents, which cannot be found: 'no such'",
     ]
     write_qrels(judged / "qrels" / "test.tsv", [("a", "no such", 1)])
     told = "none of the 1 relevant documents is in the corpus .*: 'no such'; .* ids such as '1'$"
@@ -324,7 +336,7 @@ def test_an_id_that_two_documents_have_is_told(judged: Path) -> None:
         file.write(json.dumps({"_id": "3", "text": "rain"}) + "\n")
     notes = Notes()
     assert evaluate(judged, notes).documents == len(CORPUS)
-    assert any("1 ids stand in the corpus more than once" in note for note in notes.notes)
+    assert any("the corpus has 1 id more than once" in note for note in notes.notes)
     assert any("'3'" in note for note in notes.notes)
 
 
@@ -351,7 +363,7 @@ def test_the_command_prints_json_alone(
         "embedsearch.collection.collection.Collection.open", _opener(Collection.open)
     )
     monkeypatch.setenv("EMBEDSEARCH_DB", str(judged / "mine"))
-    assert main(["evaluate", "search", str(judged), "--mode", "keyword", "--json"]) == 0
+    assert main(["evaluate", "search", str(judged), "--mode", "semantic", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     required = {"ndcg@10", "recall@100", "mrr@10", "map", "queries", "documents", "mode", "seconds"}
     assert required | {"model", "split", "queries_without_relevant"} == printed.keys()

@@ -78,7 +78,7 @@ def test_what_can_be_refused_is_refused_first(tmp_path, collection, judged):
     refused(InputError, "kept for measuring", data=asked)
     refused(InputError, "kept for measuring", held_out=[PAIRS[3]])
     refused(InputError, "a text is empty", data=[*PAIRS, TrainingPair(anchor=" ", positive="x")])
-    refused(InputError, "do not fill one batch", training={"batch_size": len(PAIRS)})
+    refused(InputError, "cannot fill one batch", training={"batch_size": len(PAIRS)})
     refused(InputError, "'cosent' is not for pairs", training={"loss": "cosent"})
     refused(InputError, "the model has 32", training={"matryoshka_dims": (64,)})
     refused(NotFoundError, "no model", base=tmp_path / "nothing")

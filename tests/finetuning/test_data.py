@@ -120,7 +120,7 @@ def test_a_judged_collection(tmp_path):
         ("a.csv", "sentence1,sentence2,score\na,b,1\na,b,much\n", "a.csv:3: the score 'much'"),
         ("a.csv", "a,b,1\na,c,3.8\n", "a.csv:2: the score 3.8 is not between 0 and 1"),
         ("a.csv", "a,b,-1\n", "a.csv:1: the score -1"),
-        ("a.tsv", "query\tdocument\nq\n", "a.tsv:2: 1 columns where there should be 2"),
+        ("a.tsv", "query\tdocument\nq\n", "a.tsv:2: 1 column where there should be 2"),
         ("a.csv", "sentence1,sentence2,score\na,b,\nc,d,1\n", "a.csv:2: the score '' is no number"),
         ("a.tsv", "id\tsentence_A\tsentence_B\trelatedness_score\n1\ta\tb\t4.5\n",
          "a.tsv:1: two texts to compare, and no score among the columns id, sentence_A, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from embedsearch.collection.collection import Collection
 from embedsearch.encoder.training.examples import TrainingPair, normal
-from embedsearch.errors import InputError, StorageError
+from embedsearch.errors import InputError, LockedError, StorageError
 from embedsearch.evaluation.beir import read_corpus
 from embedsearch.finetuning import written_questions
 from embedsearch.finetuning.data import read_training_data
@@ -73,6 +74,47 @@ def test_questions_become_training_data(collection, tmp_path):
     assert all(isinstance(pair, TrainingPair) for pair in pairs)
     assert [pair.anchor for pair in pairs] == [line["anchor"] for line in lines]
     assert asker.configs[0].temperature == 0
+
+
+def test_one_at_a_time_writes_to_a_file(collection, tmp_path):
+    """A second one would write the same questions again. Here it comes under way, by another name
+    of the file."""
+    path, link = tmp_path / "new" / "questions.jsonl", tmp_path / "link.jsonl"
+    path.parent.mkdir()
+    link.symlink_to(path)
+    refused = []
+
+    def say(topic):
+        if not refused:
+            with pytest.raises(LockedError, match=r"is writing to .*questions\.jsonl") as caught:
+                write_questions(collection, Asker(), link)
+            refused.append(caught)
+            write_questions(collection, Asker(), tmp_path / "other.jsonl")
+        return f"how to keep {topic}"
+
+    assert write_questions(collection, Asker(say), path).kept == len(lines_of(path)) == 6
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    left = path.with_name(f".{path.name}.unfinished")
+    left.mkdir()
+    for name in ("writer.lock", "writer.pid"):  # as a process that was killed leaves them
+        (left / name).touch()
+    assert write_questions(collection, Asker(), path).before == 6
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("finish", "kept"),
+    [("end", {"how to keep", "all about"}), ("refusal", set()), ("filter", {"how to keep"}),
+     ("length", {"how to keep"})],
+)  # fmt: skip
+def test_what_is_no_whole_question(collection, tmp_path, monkeypatch, finish, kept):
+    """A refusal, and the last one where the model was cut off, by a filter for instance."""
+    asker = Asker(lambda topic: f"how to keep {topic}\nall about {topic}")
+    said = asker._answer
+    monkeypatch.setattr(asker, "_answer", lambda prompt: replace(said(prompt), finish=finish))
+    write_questions(collection, asker, tmp_path / "questions.jsonl")
+    found = {line["anchor"].rsplit(" ", 1)[0] for line in lines_of(tmp_path / "questions.jsonl")}
+    assert found == kept
 
 
 def test_passages_that_have_questions_are_not_asked_about_again(collection, tmp_path):
@@ -157,7 +199,7 @@ def test_what_cannot_be_written_is_told(collection, tmp_path):
     with pytest.raises(StorageError, match="cannot be"):
         write_questions(collection, Asker(), tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="cannot be"):
+    with pytest.raises(StorageError, match=r"cannot write to .*questions\.jsonl"):
         write_questions(collection, Asker(), tmp_path / "file" / "questions.jsonl")
 
 

@@ -111,6 +111,8 @@ def test_a_busy_server_is_asked_again(status):
         with pytest.raises(ServerError, match=rf"answers {status} .*later \(asked 3 times\)"):
             connect(server).generate([MESSAGES])
         assert len(server.asked) == 3
+        with pytest.raises(ServerError, match=r"later \(asked 1 time\)"):
+            connect(server, ServerLimits(retries=0)).generate([MESSAGES])
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 302])
@@ -158,6 +160,40 @@ def test_content_in_parts():
         model = connect(server)
         assert [each.text for each in model.generate([MESSAGES])] == ["Because"]
         assert [each.text for each in model.generate([MESSAGES])] == ["Because"]
+
+
+def test_a_refusal_in_words():
+    """The model's own, in a field beside the content."""
+
+    def streamed(exchange):
+        exchange.begin_events()
+        for words in (None, "I cannot ", "say."):
+            exchange.event({"choices": [{"delta": {"content": None, "refusal": words}}]})
+        exchange.done()
+
+    def whole(exchange):
+        message = {"content": None, "refusal": "I cannot say."}
+        exchange.send(200, {"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    def none(exchange):
+        message = {"content": "Because", "refusal": None}
+        exchange.send(200, {"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    with serving(streamed, whole, none) as server:
+        model = connect(server)
+        stream = model.stream(MESSAGES)
+        assert list(stream) == ["I cannot ", "say."]
+        found = [stream.generation, *model.generate([MESSAGES]), *model.generate([MESSAGES])]
+    assert [(each.text, each.finish) for each in found] == [
+        ("I cannot say.", "refusal"),
+        ("I cannot say.", "refusal"),
+        ("Because", "end"),
+    ]
+
+
+def refused_and_broke_off(exchange):
+    exchange.begin_events()
+    exchange.event({"choices": [{"delta": {"refusal": "I cannot"}}]})
 
 
 def half(exchange):
@@ -216,6 +252,8 @@ def test_a_broken_stream_gives_what_came(answer, told):
         (lambda e: e.send(200, {"choices": [{"message": {"content": [1]}}]}), "OpenAI's protocol"),
         (lambda e: e.send(200, {"choices": [{"message": {"content": [{"type": "text"}]}}]}),
          "OpenAI's protocol"),
+        (lambda e: e.send(200, {"choices": [{"message": {"refusal": 1}}]}), "OpenAI's protocol"),
+        (refused_and_broke_off, "broke off"),
         (lambda e: e.send(200, {}), "broke off"),
         (lambda e: e.send(200, b"[" * 100_000), "does not answer in JSON"),
         (lambda e: e.wait(4), "no answer for 2 s"),

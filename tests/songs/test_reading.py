@@ -51,14 +51,14 @@ def test_what_teaches_nothing_is_counted(tmp_path):
         "playlists of one song": 2,
     }
     assert any("passed over 2 playlists of one song" in line for line in notes.lines)
-    assert any(":2: 3 numbers of plays" in line for line in notes.lines)
+    assert any(":2: 3 of 3 numbers of plays" in line for line in notes.lines)
     assert any("song 0: 9, counted 2" in line for line in notes.lines)
 
 
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("a b c \n1 1 \n0 1 \n", [":2:", "2 numbers of plays for the 3 ids"]),
+        ("a b c \n1 1 \n0 1 \n", [":2:", "3 ids on line 1 and 2 numbers of plays"]),
         ("", [":2:"]),
         (HEADER + "0 1 \n0 4 \n", [":4:", "song 4 is out of range", "4 songs"]),
         (HEADER + "0 -1 \n", [":3:", "song -1 is out of range"]),

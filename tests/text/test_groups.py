@@ -125,7 +125,11 @@ def test_no_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("texts", "parallel", "part"),
-    [(["a"], ["a", "b"], "1 texts and 2"), ([3], [], "int"), (["\ud800"], [], "lone surrogate")],
+    [
+        (["a"], ["a", "b"], "1 text and 2 parallel ones"),
+        ([3], [], "int"),
+        (["\ud800"], [], "lone surrogate"),
+    ],
 )
 def test_groups_that_make_no_sense(texts, parallel, part):
     with pytest.raises(InputError, match=part):

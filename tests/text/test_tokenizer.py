@@ -230,6 +230,36 @@ def test_a_disk_that_is_full_leaves_the_tokenizer_that_was_there(tokenizer, tmp_
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_two_that_are_saved_to_one_folder_at_once(tokenizer, tmp_path, monkeypatch):
+    """What is there afterwards is all of the last one."""
+    first, last = tokenizer.with_tokens(["one"]), tokenizer.with_tokens(["other"])
+    last.save(tmp_path / "alone")
+    replace = Path.replace
+
+    def meanwhile(path, to):
+        monkeypatch.setattr(Path, "replace", replace)
+        first.save(tmp_path / "both")
+        return path.replace(to)
+
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    last.save(tmp_path / "both")
+    alone, both = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("alone", "both")
+    )
+    assert both == alone
+
+
+def test_saving_that_is_interrupted_leaves_nothing(tokenizer, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        tokenizer.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_save_where_nothing_can_be_written(tokenizer, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot write to"):

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embedsearch.text.words import counted
+
 if TYPE_CHECKING:
     from embedsearch.encoder.training.checkpoint import Measured
     from embedsearch.encoder.training.config import EncoderTrainingConfig
@@ -71,15 +73,15 @@ def _readme(card: Mapping[str, Any]) -> str:
         "# A sentence encoder",
         "",
         f"Trained with embedsearch from {card['base']['name']} (fingerprint "
-        f"{card['base']['fingerprint'][:16]}) on {data['examples']:,} examples"
+        f"{card['base']['fingerprint'][:16]}) on {counted(data['examples'], 'example')}"
         + (f" from {data['source']}" if data["source"] else "")
-        + f", in {result['steps']:,} steps of the loss `{result['loss']}`.",
+        + f", in {counted(result['steps'], 'step')} of the loss `{result['loss']}`.",
         "",
     ]
     if result["metric"]:
         lines += [
-            f"On {data['held_out']:,} examples that it was not trained on, {result['metric']} was "
-            f"{result['before']:.4f} before and is {result['after']:.4f} "
+            f"On {counted(data['held_out'], 'example')} that it was not trained on, "
+            f"{result['metric']} was {result['before']:.4f} before and is {result['after']:.4f} "
             f"(step {result['best_step']}).",
             "",
             f"| step | loss | {result['metric']} |",

@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Literal
 
 from embedsearch.errors import InputError
+from embedsearch.text.words import counted
 
 Shape = Literal["pairs", "scored", "labelled"]
 
@@ -99,8 +100,8 @@ def check_examples(examples: Sequence[Example], batch_size: int) -> Shape:
             raise InputError(f"{_place(examples, number)}: {reason}")
     if len(examples) < batch_size:
         raise InputError(
-            f"{len(examples)} examples do not fill one batch of {batch_size}: bring more, or lower "
-            "batch_size"
+            f"{counted(len(examples), 'example')} cannot fill one batch of {batch_size}: bring "
+            "more, or lower batch_size"
         )
     if shape == "labelled":
         _check_classes([each for each in examples if isinstance(each, LabelledText)])

@@ -19,6 +19,7 @@ from embedsearch.encoder.training.examples import (
     shape_of,
 )
 from embedsearch.errors import InputError
+from embedsearch.text.words import counted
 from embedsearch.types import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def part(
         learned, kept = split(examples, share, seed)
         if share and not kept:
             progress.note(
-                f"nothing is held out: {share:g} of {len(examples)} examples are too few to "
-                "measure or to spare, so the state at the end is the model"
+                f"nothing is held out: {share:g} of {counted(len(examples), 'example')} is too "
+                "little to measure or to spare, so the state at the end is the model"
             )
         return learned, kept
     if held_out:
@@ -84,8 +85,8 @@ def part(
             raise InputError(f"the held-out examples cannot be used: {error}") from None
         if not _measurable(make_held_out(held_out)):
             raise InputError(
-                f"the {len(held_out)} held-out examples cannot be measured, as no encoder is wrong "
-                "about them: bring more, of other answers or of other classes"
+                f"{counted(len(held_out), 'held-out example')} cannot be measured, as no encoder "
+                "is wrong about that: bring more, of other answers or of other classes"
             )
     return examples, held_out
 

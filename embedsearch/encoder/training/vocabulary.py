@@ -11,6 +11,7 @@ from embedsearch.encoder.folder import ModelFolder, read_json
 from embedsearch.text.formats.reading import CONFIG_NAME
 from embedsearch.text.terms import TermConfig, mine_terms
 from embedsearch.text.tokenizer import Tokenizer
+from embedsearch.text.words import counted
 from embedsearch.tuning.embeddings import resize_embeddings
 from embedsearch.tuning.static_folder import write_json
 
@@ -47,7 +48,8 @@ def extend_base(
     with quiet():
         model.save_pretrained(str(home), create_model_card=False)
     _save_tokenizer(after, ModelFolder.read(home).modules[0].folder, base.max_seq_length)
-    progress.note(f"{len(resized.new_ids)} new tokens: {', '.join(t.text for t in terms[:8])} …")
+    new = ", ".join(term.text for term in terms[:8])
+    progress.note(f"{counted(len(resized.new_ids), 'new token')}: {new} …")
     return Extension(folder=home, new_ids=resized.new_ids)
 
 

@@ -12,7 +12,14 @@ from embedsearch.text.readers.html import read_html
 from embedsearch.text.readers.jsonl import read_jsonl
 from embedsearch.text.readers.mail import read_mail
 from embedsearch.text.readers.notebook import read_notebook
-from embedsearch.text.readers.opening import open_stream, read_bytes, reasons, with_line_feeds
+from embedsearch.text.readers.opening import (
+    Told,
+    open_stream,
+    read_bytes,
+    reasons,
+    untold,
+    with_line_feeds,
+)
 from embedsearch.text.readers.pdf import read_pdf
 from embedsearch.text.readers.plain import read_code, read_markdown, read_rst, read_text
 from embedsearch.text.readers.table import read_table
@@ -65,13 +72,14 @@ _SAVE_AS = {
 
 
 def read_file(
-    path: Path, doc_id: str, *, max_bytes: int = MAX_BYTES, note: Note
+    path: Path, doc_id: str, *, max_bytes: int = MAX_BYTES, note: Note, told: Told = untold
 ) -> Iterator[Document]:
     """The documents of a file: one called `doc_id`, or one for each row of .csv, .tsv, .jsonl.
 
     `.gz` is undone. `max_bytes` bounds one document: a file, what a packed file holds, a line of
     .jsonl, a row of a table. `note(place, remark)` is told of every row passed over, where place is
-    `doc_id:line`, and of text that had to be decoded by guess.
+    `doc_id:line`, and of text that had to be decoded by guess. `told` gets the bytes of the file,
+    packed or not, as they are read.
 
     ReadError, while iterating, for a file that cannot be read; with .jsonl and tables documents may
     have been given before the damaged place.
@@ -81,11 +89,11 @@ def read_file(
         raise ReadError(f"{suffix} is not read: save it as {_SAVE_AS[suffix]}")
     with reasons():
         if suffix in _STREAM_READERS:
-            with open_stream(path, gzipped, max_bytes) as stream:
+            with open_stream(path, gzipped, max_bytes, told) as stream:
                 lines = with_line_feeds(stream)
                 yield from _STREAM_READERS[suffix](lines, doc_id, max_bytes, note)
             return
-        data = read_bytes(path, gzipped, max_bytes)
+        data = read_bytes(path, gzipped, max_bytes, told)
     if not data or data.isspace():
         raise EmptyFileError("empty")
     content = _READERS.get(suffix, read_text)(data, max_bytes)

@@ -15,6 +15,9 @@ from embedsearch.errors import ReadError
 from embedsearch.text.decode import byte_order_mark
 from embedsearch.text.readers.content import size
 
+Told = Callable[[int], None]
+"""Called with the bytes of the file that were read just now."""
+
 _CHUNK = 1 << 16
 _GZIP_RATIO = 200
 """Text hardly ever shrinks more than tenfold; deflate ends at 1032."""
@@ -33,9 +36,13 @@ def reasons() -> Iterator[None]:
         raise ReadError((error.strerror or type(error).__name__).lower()) from None
 
 
-def read_bytes(path: Path, gzipped: bool, max_bytes: int) -> bytes:
+def untold(_: int) -> None:
+    """Nobody wants to know how far a file is read."""
+
+
+def read_bytes(path: Path, gzipped: bool, max_bytes: int, told: Told = untold) -> bytes:
     """The whole file. ReadError where it holds, unpacked, more than `max_bytes`."""
-    with _open(path, gzipped) as file:
+    with _open(path, gzipped, told) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ReadError(f"larger than {size(max_bytes)}")
@@ -43,13 +50,15 @@ def read_bytes(path: Path, gzipped: bool, max_bytes: int) -> bytes:
 
 
 @contextmanager
-def open_stream(path: Path, gzipped: bool, max_bytes: int) -> Iterator[io.BufferedReader]:
+def open_stream(
+    path: Path, gzipped: bool, max_bytes: int, told: Told = untold
+) -> Iterator[io.BufferedReader]:
     """The file as a stream of UTF-8 (or of whatever it is, where it declares no UTF-16 or -32).
 
     A gzip file that unpacks to more than `max_bytes` and to 200 times its size is refused there.
     """
     limit = max(max_bytes, _GZIP_RATIO * path.stat().st_size) if gzipped else None
-    with _open(path, gzipped) as file, ExitStack() as stack:
+    with _open(path, gzipped, told) as file, ExitStack() as stack:
         stream: io.BufferedReader = io.BufferedReader(_Unpacked(file, limit), _CHUNK)
         stack.enter_context(stream)
         codec, mark = byte_order_mark(stream.peek(4))
@@ -89,10 +98,29 @@ def bounded_lines(stream: io.BufferedReader, max_bytes: int) -> Iterator[tuple[i
         yield number, None
 
 
-def _open(path: Path, gzipped: bool) -> io.BufferedIOBase:
+@contextmanager
+def _open(path: Path, gzipped: bool, told: Told) -> Iterator[io.BufferedIOBase]:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for a writer
         raise ReadError("not a regular file")
-    return gzip.open(path) if gzipped else path.open("rb")
+    with path.open("rb") as file:
+        counted = io.BufferedReader(_Counted(file, told), _CHUNK)
+        yield gzip.GzipFile(fileobj=counted) if gzipped else counted
+
+
+class _Counted(io.RawIOBase):
+    """A file that tells how much of it is read."""
+
+    def __init__(self, file: io.BufferedReader, told: Told) -> None:
+        self._file = file
+        self._told = told
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self._file.readinto(buffer)
+        self._told(count)
+        return count
 
 
 class _Unpacked(io.RawIOBase):
