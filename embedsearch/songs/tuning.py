@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from embedsearch.errors import EmbedSearchError, InputError
+from embedsearch.errors import InputError
 from embedsearch.songs import baselines
 from embedsearch.songs.catalogue import Catalogue, Song
 from embedsearch.songs.config import SongConfig
@@ -105,7 +105,8 @@ def tune(
             from there; the seconds count what the trials took. It stays at the end: `remove_trials`
             takes it away.
 
-    Raises InputError for too few playlists, StorageError for a checkpoint that cannot be written.
+    Raises InputError for too few playlists, and as `SongRecommender.fit` with the settings given;
+    others with which it raises InputError are passed over.
     """
     began = time.perf_counter()
     if len(playlists) < LEAST_PLAYLISTS:
@@ -125,7 +126,7 @@ def tune(
             try:
                 until, folder = began + seconds, saved.vectors if saved else None
                 found, took = _train(earlier, later, settings, known, until, folder, progress)
-            except EmbedSearchError:
+            except InputError:
                 if best is None:
                     raise
                 found, took = (), 0.0

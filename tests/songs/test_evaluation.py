@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from embedsearch.errors import InputError
+from embedsearch.errors import InputError, StorageError
 from embedsearch.songs import SongRecommender, evaluate_songs, read_playlists
 from embedsearch.songs.baselines import item_knn, popularity
 from embedsearch.songs.cooccurrence import Cooccurrence
@@ -189,6 +189,35 @@ def test_an_interrupted_tuning_goes_on_after_its_last_training(tmp_path, clock):
     assert (again.chosen, again.trials) == (found.chosen, found.trials)
     remove_trials(tmp_path)
     assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize("error", [InputError, StorageError])
+def test_settings_that_burst_are_passed_over_but_no_full_disk(tmp_path, clock, monkeypatch, error):
+    monkeypatch.setattr(
+        "embedsearch.songs.tuning._TRAINING", {"alpha": (0.9,), "negative": (6,), "window": (9,)}
+    )
+    fit, config = SongRecommender.fit, replace(SMALL, epochs=1, deterministic=True)
+
+    def refusing(lists, settings, **options):
+        if settings.alpha == 0.9:
+            raise error("here")
+        return fit(lists, settings, **options)
+
+    def run(told):
+        return tune(playlists(), config, seconds=1e5, checkpoint=tmp_path, progress=told)
+
+    monkeypatch.setattr(SongRecommender, "fit", refusing)
+    if error is StorageError:
+        with pytest.raises(StorageError, match="here"):
+            run(Stops())
+        monkeypatch.setattr(SongRecommender, "fit", fit)
+    told = Stops()
+    found = run(told)
+    tried = {(each.config.alpha, each.config.negative, each.config.window) for each in found.trials}
+    assert any(alpha == 0.9 for alpha, _, _ in tried) == (error is StorageError)
+    told = Stops()
+    assert run(told).trials == found.trials
+    assert told.notes[0] == "going on after 4 trainings of the tuning"
 
 
 @pytest.mark.parametrize("change", ["playlists", "songs", "settings", "damage"])
