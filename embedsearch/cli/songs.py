@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from embedsearch.cli.interruption import resumable
 from embedsearch.cli.main import DONE, NOTHING_FOUND
 from embedsearch.cli.options import Json
 from embedsearch.cli.output import print_json, remark
@@ -23,7 +24,7 @@ from embedsearch.songs.explaining import Explanation
 from embedsearch.songs.plot import check_picture, draw_comparison
 from embedsearch.songs.reading import read_playlists
 from embedsearch.songs.recommender import SongRecommender
-from embedsearch.songs.training import train_songs
+from embedsearch.songs.training import CHECKPOINT, train_songs
 from embedsearch.text.words import counted
 
 _SHOWN = 3
@@ -95,7 +96,8 @@ def train_(
 ) -> int:
     """Learn from playlists which songs go together.
 
-    DIR is what `embedsearch recommend` takes. Playlists are read in the order of time.
+    DIR is what `embedsearch recommend` takes. Playlists are read in the order of time. An
+    interrupted run goes on after its last epoch when the same command is given again.
 
     Example: embedsearch train songs train.txt --songs song_hash.txt --out radio
     """
@@ -116,7 +118,7 @@ def train_(
         from embedsearch.encoder import SentenceEncoder
 
         reader = SentenceEncoder.load(encoder)
-    with TerminalProgress() as progress:
+    with resumable(out / CHECKPOINT), TerminalProgress() as progress:
         report = train_songs(
             playlists,
             out,

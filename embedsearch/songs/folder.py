@@ -54,19 +54,25 @@ _STAMPED = ("vectors", "playlists", "names", "catalogue")
 _MAX_BYTES = 4 << 30
 
 
-def save_recommender(
+def save_recommender(found: SongRecommender, folder: Path) -> None:
+    """See `SongRecommender.save`."""
+    with saving(folder):
+        write_recommender(found, folder)
+
+
+def write_recommender(
     found: SongRecommender, folder: Path, tuning: dict[str, Any] | None = None
 ) -> None:
-    """See `SongRecommender.save`. `tuning` is what tuning.json tells of it, None for nothing.
+    """Writes into a folder whose lock the caller holds. `tuning` is what tuning.json tells of it,
+    None for nothing.
 
     Nothing of what was in the folder is touched until all is written beside it. config.json comes
-    last: without the one that fits there is no recommender.
+    last: without the one that fits there is no recommender. Raises OSError.
     """
     files = _files(found, folder, tuning)
     unused = [path for path in (folder / TEXT_MAP, folder / TUNING) if path not in files]
-    with saving(folder):
-        (folder / VECTORS).mkdir(exist_ok=True)
-        replace_files(files, unused)
+    (folder / VECTORS).mkdir(exist_ok=True)
+    replace_files(files, unused)
 
 
 def _files(

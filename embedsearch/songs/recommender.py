@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedsearch.errors import InputError, NotFoundError
+from embedsearch.errors import InputError
 from embedsearch.songs.artists import Artists
 from embedsearch.songs.catalogue import Catalogue, Song, identity_of
 from embedsearch.songs.coldstart import TextMap
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.explaining import Explanation, explain
+from embedsearch.songs.finding import find_song
 from embedsearch.songs.playlists import Playlists, collect
 from embedsearch.songs.query import Query, seed_weights
 from embedsearch.songs.ranking import Ranker, diversify
@@ -24,7 +25,6 @@ from embedsearch.songs.space import SongSpace
 from embedsearch.songs.vectors import SongVectors
 from embedsearch.types import SILENT, Encoder, Progress
 from embedsearch.word2vec import KeyedVectors, train_word2vec
-from embedsearch.word2vec.spelling import nearest_spellings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,6 +79,7 @@ class SongRecommender:
         *,
         songs: Iterable[Song] | Catalogue = (),
         encoder: Encoder | None = None,
+        checkpoint: str | Path | None = None,
         progress: Progress = SILENT,
     ) -> SongRecommender:
         """Learns from playlists, each a list of song ids in order.
@@ -89,6 +90,7 @@ class SongRecommender:
             songs: what is known of songs, see `read_songs`; for titles, and with an encoder for
                 songs in no playlist.
             encoder: for songs in no playlist and descriptions in words; None: neither.
+            checkpoint: a folder for the state of the vectors, see `train_word2vec`.
 
         Raises InputError where no playlist of two songs is there, and as `train_word2vec`.
         """
@@ -98,7 +100,9 @@ class SongRecommender:
             raise InputError("there is nothing to learn: no playlist has two songs or more")
         described = songs.values() if isinstance(songs, Catalogue) else songs
         catalogue = Catalogue([*described, *given.songs.values()])
-        vectors = train_word2vec(given.lists, config.word2vec(), progress=progress)
+        vectors = train_word2vec(
+            given.lists, config.word2vec(), checkpoint=checkpoint, progress=progress
+        )
         places = vectors.key_to_index
         lists = [[places[song] for song in each if song in places] for each in given.lists]
         kept = [at for at, each in enumerate(lists) if len(each) > 1]
@@ -133,22 +137,7 @@ class SongRecommender:
         Of several releases of a song the one in most playlists is meant. Raises NotFoundError with
         what is near, InputError where several songs fit.
         """
-        if not isinstance(typed, str):
-            raise InputError(f"a song is an id or a title, a text, not {typed!r}")
-        if typed in self.vectors:
-            return self.catalogue.get_song(typed)
-        try:
-            return self.catalogue.resolve(typed, self._standing)
-        except NotFoundError as error:
-            titled = self.catalogue.find(typed, 1)
-            near = () if titled else nearest_spellings(typed, self.vectors.keys)
-            if not near:
-                raise
-            raise NotFoundError(f"{error}; near it: {', '.join(near)}") from None
-
-    def _standing(self, song: Song) -> int:
-        """Higher for songs in more playlists: the vectors have the most frequent song first."""
-        return -self.vectors.key_to_index.get(song.id, len(self))
+        return find_song(typed, self.vectors, self.catalogue)
 
     def recommend(
         self,

@@ -10,15 +10,17 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from embedsearch.errors import EmbedSearchError, InputError
+from embedsearch.errors import InputError
 from embedsearch.songs import baselines
 from embedsearch.songs.catalogue import Catalogue, Song
 from embedsearch.songs.config import SongConfig
 from embedsearch.songs.evaluation import Case, continuation_cases, measure_cases
-from embedsearch.songs.measures import Measures
 from embedsearch.songs.recommender import SongRecommender
+from embedsearch.songs.trials import Trial, Trials, TrialsFile
+from embedsearch.text.words import counted
 from embedsearch.types import SILENT, Progress
 
 HELD_BACK = 0.12
@@ -53,15 +55,6 @@ _RANKING: dict[str, tuple[Any, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """Settings that were tried, and how well they continued the playlists held back."""
-
-    config: SongConfig
-    measures: Measures
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Tuning:
     """`trials[0]` are the settings that were given, `chosen` the ones with the highest nDCG."""
 
@@ -73,20 +66,18 @@ class Tuning:
 
     def as_json(self) -> dict[str, Any]:
         """What was chosen, why, and all that was tried, by what differs from the first."""
-        given = asdict(self.trials[0].config)
+        given = self.trials[0].config
 
         def shown(trial: Trial) -> dict[str, Any]:
-            changed = {
-                name: value for name, value in asdict(trial.config).items() if value != given[name]
-            }
-            return {"changed": changed, **trial.measures.as_json(), "seconds": trial.seconds}
+            told = trial.measures.as_json()
+            return {"changed": trial.changed(given), **told, "seconds": trial.seconds}
 
         return {
             "why": f"the highest nDCG@{K} of {len(self.trials)} settings on the continuation of "
             f"the latest {self.held_back} playlists, learned from the {self.training_playlists} "
             "before them",
             "chosen": shown(self.chosen),
-            "given": given,
+            "given": asdict(given),
             "seconds": self.seconds,
             "trials": [shown(trial) for trial in self.trials],
         }
@@ -98,6 +89,7 @@ def tune(
     *,
     seconds: float,
     songs: Iterable[Song] | Catalogue = (),
+    checkpoint: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Tuning:
     """Tries settings for about so many seconds; the ones given are tried however few they are.
@@ -108,48 +100,71 @@ def tune(
     Args:
         playlists: each of two songs or more, the latest last.
         songs: what is known of songs; their artists help to rank.
+        checkpoint: a folder that takes the state after each epoch, and after each training what
+            was tried. A later tuning with the same playlists, songs, settings and folder goes on
+            from there; the seconds count what the trials took. It stays at the end: `remove_trials`
+            takes it away.
 
-    Raises InputError for too few playlists.
+    Raises InputError for too few playlists, and as `SongRecommender.fit` with the settings given;
+    others with which it raises InputError are passed over.
     """
     began = time.perf_counter()
     if len(playlists) < LEAST_PLAYLISTS:
         raise InputError(f"tuning needs {LEAST_PLAYLISTS} playlists or more, not {len(playlists)}")
+    known = songs if isinstance(songs, Catalogue) else Catalogue(songs)
     held = max(1, round(len(playlists) * HELD_BACK))
     earlier, later = playlists[:-held], playlists[-held:]
-    trials: list[Trial] = []
+    saved = TrialsFile.of(checkpoint, playlists, known, config) if checkpoint else None
+    tried = _restored(saved, progress) if saved else Trials()
+    began -= tried.seconds
     best: Trial | None = None
-    longest = 0.0
-    for tried in _trainings(config):
-        started = time.perf_counter()
-        if best is not None and started - began + longest > seconds:
-            break
-        settings = config if best is None else replace(best.config, **tried)
-        try:
-            fitted = SongRecommender.fit(earlier, settings, songs=songs, progress=progress)
-        except EmbedSearchError:
-            if best is None:
-                raise
+    for number, change in enumerate(_trainings(config)):
+        if number == len(tried.of_trainings):
+            if best and time.perf_counter() - began + tried.longest > seconds:
+                break
+            settings = replace(best.config, **change) if best else config
+            try:
+                until, folder = began + seconds, saved.vectors if saved else None
+                found, took = _train(earlier, later, settings, known, until, folder, progress)
+            except InputError:
+                if best is None:
+                    raise
+                found, took = (), 0.0
+            tried = Trials(
+                of_trainings=(*tried.of_trainings, found),
+                seconds=time.perf_counter() - began,
+                longest=max(tried.longest, took),
+            )
+            if saved:
+                saved.save(tried)
+        leader = max(tried.of_trainings[number], key=_ndcg, default=None)
+        if leader is None:
             continue
-        cases = _cases(fitted, later)
-        first = _trial(fitted, cases, settings)
-        longest = max(longest, time.perf_counter() - started)
-        found = _ranking(fitted, cases, first, began + seconds)
-        trials += found
-        leader = max(found, key=lambda trial: trial.measures.ndcg)
-        if best is None or leader.measures.ndcg > best.measures.ndcg:
-            best = leader
+        best = max(best or leader, leader, key=_ndcg)
         progress.note(
-            f"{tried or 'as given'}: nDCG@{K} {leader.measures.ndcg:.4f}, best "
-            f"{best.measures.ndcg:.4f}"
+            f"{change or 'as given'}: nDCG@{K} {_ndcg(leader):.4f}, best {_ndcg(best):.4f}"
         )
     assert best is not None
     return Tuning(
         chosen=best,
-        trials=tuple(trials),
+        trials=tuple(trial for found in tried.of_trainings for trial in found),
         training_playlists=len(earlier),
         held_back=len(later),
         seconds=time.perf_counter() - began,
     )
+
+
+def _restored(saved: TrialsFile, progress: Progress) -> Trials:
+    tried = saved.restore()
+    if tried.of_trainings:
+        count = counted(len(tried.of_trainings), "training")
+        progress.note(f"going on after {count} of the tuning")
+    elif saved.exists():
+        progress.note(
+            f"{saved.folder} is damaged, or of other playlists or other settings: from the "
+            "beginning"
+        )
+    return tried
 
 
 def _trainings(config: SongConfig) -> Iterator[dict[str, Any]]:
@@ -175,20 +190,43 @@ def _cases(fitted: SongRecommender, later: Sequence[Sequence[str]]) -> list[Case
     return continuation_cases(known[::step])
 
 
+def _train(
+    earlier: Sequence[Sequence[str]],
+    later: Sequence[Sequence[str]],
+    settings: SongConfig,
+    songs: Catalogue,
+    until: float,
+    checkpoint: Path | None,
+    progress: Progress,
+) -> tuple[tuple[Trial, ...], float]:
+    """Trials with one training, and how many seconds the first took."""
+    began = time.perf_counter()
+    fitted = SongRecommender.fit(
+        earlier, settings, songs=songs, checkpoint=checkpoint, progress=progress
+    )
+    cases = _cases(fitted, later)
+    first = _trial(fitted, cases, settings)
+    took = time.perf_counter() - began
+    return _ranking(fitted, cases, first, until, progress), took
+
+
 def _ranking(
-    fitted: SongRecommender, cases: Sequence[Case], first: Trial, until: float
-) -> list[Trial]:
+    fitted: SongRecommender,
+    cases: Sequence[Case],
+    first: Trial,
+    until: float,
+    progress: Progress,
+) -> tuple[Trial, ...]:
     """Trials of the ranking after the first, one setting after the other set to its best value."""
     found = [first]
+    progress.start("ranking", None, "settings")
     for name, values in _RANKING.items():
-        best = max(found, key=lambda trial: trial.measures.ndcg).config
-        others = (value for value in values if value != getattr(best, name))
-        found.extend(
-            _trial(fitted, cases, replace(best, **{name: value}))
-            for value in others
-            if time.perf_counter() < until
-        )
-    return found
+        best = max(found, key=_ndcg).config
+        for value in values:
+            if value != getattr(best, name) and time.perf_counter() < until:
+                found.append(_trial(fitted, cases, replace(best, **{name: value})))
+                progress.advance(1)
+    return tuple(found)
 
 
 def _trial(fitted: SongRecommender, cases: Sequence[Case], config: SongConfig) -> Trial:
@@ -196,3 +234,7 @@ def _trial(fitted: SongRecommender, cases: Sequence[Case], config: SongConfig) -
     ranker = fitted.ranker.with_config(config)
     measures = measure_cases(ranker, baselines.ours(ranker), cases, K)
     return Trial(config=config, measures=measures, seconds=time.perf_counter() - began)
+
+
+def _ndcg(trial: Trial) -> float:
+    return trial.measures.ndcg

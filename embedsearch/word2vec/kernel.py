@@ -208,13 +208,15 @@ def train_block(
     alpha: Any,
     alpha_end: Any,
     seed: Any,
+    stop: Any,
 ) -> Any:
     """One pass over `ids`, int32 with -1 between sequences; loss and number of pairs.
 
     `syn0` and `syn1` are float32, flat, rows of `dim` floats (a multiple of WIDTH); the learning
     rate falls from `alpha` to `alpha_end`. A pair is a centre and a word of its window: its loss
     counts the centre, and the window's noise words like `negative` of them. A noise word that is
-    the centre itself is left out.
+    the centre itself is left out. `stop`, one uint8, ends the pass where another thread sets it: a
+    block of wide windows takes seconds.
     """
     columns = (DRAWN_PER_NEGATIVE * negative + TILE) // TILE * TILE
     share = float32(negative) / float32(columns - 1)
@@ -230,6 +232,8 @@ def train_block(
     state = draw_noise(noise_threshold, noise_alias, state, ahead)
     loss, pairs = 0.0, 0
     for centre in range(count):
+        if stop[0]:
+            break
         outputs[:] = ahead
         # The next window's new rows are asked for now, so that they are there when it comes.
         state = draw_noise(noise_threshold, noise_alias, state, ahead)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,8 +28,11 @@ from embedsearch.word2vec.schedule import Schedule
 from embedsearch.word2vec.torch_training import TorchTrainer
 from embedsearch.word2vec.vocabulary import keep_thresholds, noise_tables
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 BLOCK_IDS = 1 << 16
-"""What a thread takes at a time, some 20 ms of work."""
+"""What a thread takes at a time: some 20 ms of work with a window of 5."""
 
 
 def train_word2vec(
@@ -171,28 +175,26 @@ class CpuTrainer:
     def epoch(self, epoch: int, progress: Progress) -> float:
         """One pass over the corpus; the mean loss of its pairs."""
         blocks = iter(range(self._schedule.blocks))
-        stop, lock = threading.Event(), threading.Lock()
+        stop, lock = np.zeros(1, np.uint8), threading.Lock()
         loss, pairs = 0.0, 0
 
         def work() -> None:
             nonlocal loss, pairs
             for block in blocks:
-                if stop.is_set():
+                block_loss, block_pairs = self._train_block(*self._arguments(epoch, block, stop))
+                if stop[0]:
                     return
-                block_loss, block_pairs = self._train_block(*self._arguments(epoch, block))
                 with lock:
                     loss, pairs = loss + block_loss, pairs + block_pairs
                     progress.advance(self._schedule.words(block))
 
-        if self._workers == 1:
-            work()
-        else:
-            with ThreadPoolExecutor(self._workers) as pool:
-                try:
-                    for future in [pool.submit(work) for _ in range(self._workers)]:
-                        future.result()
-                finally:
-                    stop.set()
+        # A single worker has a thread too: the main one must be free for Ctrl-C.
+        with ThreadPoolExecutor(self._workers) as pool:
+            try:
+                for future in [pool.submit(work) for _ in range(self._workers)]:
+                    future.result()
+            finally:
+                stop[0] = True
         return loss / max(pairs, 1)
 
     def finish(self) -> None:
@@ -202,12 +204,13 @@ class CpuTrainer:
         """The kernel, compiled or read from disk now, so that no epoch's speed counts it."""
         from embedsearch.word2vec.kernel import train_block
 
-        train_block(np.zeros(0, np.int32), *self._arguments(0, 0)[1:])
+        stop = np.zeros(1, np.uint8)
+        train_block(np.zeros(0, np.int32), *self._arguments(0, 0, stop)[1:])
         release_memory()
         found: Callable[..., tuple[float, int]] = train_block
         return found
 
-    def _arguments(self, epoch: int, block: int) -> tuple[object, ...]:
+    def _arguments(self, epoch: int, block: int, stop: NDArray[np.uint8]) -> tuple[object, ...]:
         schedule, matrices = self._schedule, self._matrices
         return (
             schedule.read(block),
@@ -221,4 +224,5 @@ class CpuTrainer:
             schedule.alpha(epoch, block),
             schedule.alpha(epoch, block + 1),
             schedule.seed(epoch, block),
+            stop,
         )

@@ -194,16 +194,6 @@ def test_songs_of_other_playlists_are_told_at_once(cli, tmp_path, tiny):
     assert not (tmp_path / "m").exists()
 
 
-def test_a_training_that_is_interrupted_promises_nothing(cli, tmp_path, monkeypatch):
-    def interrupt(*arguments, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("embedsearch.cli.songs.train_songs", interrupt)
-    outcome = cli("train", "songs", "train.jsonl", "--out", "m", "--encoder", "none")
-    told = "embedsearch: interrupted; nothing was saved, the same command begins anew\n"
-    assert (outcome.code, outcome.out, outcome.err) == (130, "", told)
-
-
 def test_the_example_of_the_help_finds_songs(cli, tmp_path):
     """With the playlists that come with the project."""
     sample = Path(__file__).parents[2] / "data" / "songs"

@@ -11,16 +11,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from embedsearch.errors import InputError
+from embedsearch.errors import InputError, StorageError
 from embedsearch.songs import SongRecommender, evaluate_songs, read_playlists
 from embedsearch.songs.baselines import item_knn, popularity
 from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.evaluation import NAMES, continuation_cases, next_song_cases
 from embedsearch.songs.measures import measure
 from embedsearch.songs.training import train_songs
+from embedsearch.songs.trials import remove_trials
 from embedsearch.songs.tuning import tune
 from tests.fake_encoder import FakeEncoder
-from tests.songs.playlists import SMALL, playlists
+from tests.songs.playlists import SMALL, playlists, songs
 
 LATER = playlists(12, seed=1)
 KEYS = {"hit_rate@10", "recall@10", "ndcg@10", "mrr@10", "coverage@10"}
@@ -97,12 +98,52 @@ def clock(monkeypatch):
     )
 
 
+class Stops:
+    """Progress that remembers, of work that is interrupted in the training after so many: at the
+    remark on its epoch, or as it begins."""
+
+    def __init__(self, trainings=1000, epoch=""):
+        self.left, self.epoch, self.notes = trainings, epoch, []
+
+    def start(self, description, total, unit):
+        self.left -= description == "training"
+
+    def advance(self, amount):
+        if self.left < 0 and not self.epoch:
+            raise KeyboardInterrupt
+
+    def note(self, message):
+        if self.left < 0 and self.epoch and message.startswith(self.epoch):
+            raise KeyboardInterrupt
+        self.notes.append(message)
+
+
+def _begun(notes):
+    """The notes on trainings as a whole, not those on epochs."""
+    return [note for note in notes if not note.startswith("epoch")]
+
+
 @pytest.mark.parametrize("seconds", [0.0, 60.0, 200.0])
 def test_tuning_stops_when_the_time_is_up(clock, seconds):
     found = tune(playlists(), replace(SMALL, epochs=1), seconds=seconds)
     assert found.trials[0].config == replace(SMALL, epochs=1)
     assert (len(found.trials) == 1) == (seconds == 0)
     assert seconds - 10 < found.seconds < seconds + 60
+
+
+def test_a_tuning_tells_every_trial(clock):
+    class Counts(Stops):
+        ranked, stage = 0, ""
+
+        def start(self, description, total, unit):
+            self.stage = description
+
+        def advance(self, amount):
+            self.ranked += amount * (self.stage == "ranking")
+
+    told = Counts()
+    found = tune(playlists(), replace(SMALL, epochs=1), seconds=100.0, progress=told)
+    assert told.ranked == len(found.trials) - len(_begun(told.notes)) > 0
 
 
 def test_tuning_keeps_to_the_training(clock):
@@ -122,6 +163,84 @@ def test_tuning_keeps_to_the_training(clock):
         tune(lists[:10], config, seconds=1.0)
 
 
+def test_an_interrupted_tuning_goes_on_after_its_last_training(tmp_path, clock):
+    """As if nothing had happened: the clock tells the same, for nothing is done meanwhile."""
+    config, whole = replace(SMALL, epochs=2, deterministic=True), Stops()
+    expected = tune(playlists(), config, seconds=400.0, progress=whole)
+    assert len(_begun(whole.notes)) > 3
+    with pytest.raises(KeyboardInterrupt):
+        tune(
+            *(playlists(), config),
+            seconds=400.0,
+            checkpoint=tmp_path,
+            progress=Stops(2, epoch="epoch 2 "),
+        )
+    told, config = Stops(), replace(config, workers=2)
+    found = tune(playlists(), config, seconds=400.0, checkpoint=tmp_path, progress=told)
+    assert _begun(told.notes) == [
+        "going on after 2 trainings of the tuning",
+        *_begun(whole.notes)[:2],
+        f"going on after epoch 1 of {expected.trials[-1].config.epochs}",
+        *_begun(whole.notes)[2:],
+    ]
+    assert found.as_json()["trials"] == expected.as_json()["trials"]
+    assert {trial.config.workers for trial in found.trials} == {2}
+    again = tune(playlists(), config, seconds=400.0, checkpoint=tmp_path, progress=Stops(0))
+    assert (again.chosen, again.trials) == (found.chosen, found.trials)
+    remove_trials(tmp_path)
+    assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize("error", [InputError, StorageError])
+def test_settings_that_burst_are_passed_over_but_no_full_disk(tmp_path, clock, monkeypatch, error):
+    monkeypatch.setattr(
+        "embedsearch.songs.tuning._TRAINING", {"alpha": (0.9,), "negative": (6,), "window": (9,)}
+    )
+    fit, config = SongRecommender.fit, replace(SMALL, epochs=1, deterministic=True)
+
+    def refusing(lists, settings, **options):
+        if settings.alpha == 0.9:
+            raise error("here")
+        return fit(lists, settings, **options)
+
+    def run(told):
+        return tune(playlists(), config, seconds=1e5, checkpoint=tmp_path, progress=told)
+
+    monkeypatch.setattr(SongRecommender, "fit", refusing)
+    if error is StorageError:
+        with pytest.raises(StorageError, match="here"):
+            run(Stops())
+        monkeypatch.setattr(SongRecommender, "fit", fit)
+    told = Stops()
+    found = run(told)
+    tried = {(each.config.alpha, each.config.negative, each.config.window) for each in found.trials}
+    assert any(alpha == 0.9 for alpha, _, _ in tried) == (error is StorageError)
+    told = Stops()
+    assert run(told).trials == found.trials
+    assert told.notes[0] == "going on after 4 trainings of the tuning"
+
+
+@pytest.mark.parametrize("change", ["playlists", "songs", "settings", "damage"])
+def test_the_checkpoint_of_another_tuning_is_not_taken(tmp_path, clock, change):
+    lists, known, config = playlists(), songs(), replace(SMALL, epochs=1)
+    tune(lists, config, seconds=0.0, songs=known, checkpoint=tmp_path)
+    if change == "playlists":
+        lists = playlists(seed=1)
+    elif change == "songs":
+        known = [replace(song, artist="Others") for song in known]
+    elif change == "settings":
+        config = replace(config, sharpness=2.0)
+    else:
+        (tmp_path / "state.json").write_text("{")
+    told = Stops()
+    tune(lists, config, seconds=0.0, songs=known, checkpoint=tmp_path, progress=told)
+    assert _begun(told.notes)[0].endswith("or other settings: from the beginning")
+    assert any(note.startswith("epoch 1") for note in told.notes)
+    told = Stops()
+    tune(lists, config, seconds=0.0, songs=known, checkpoint=tmp_path, progress=told)
+    assert told.notes[0] == "going on after 1 training of the tuning"
+
+
 def test_files_to_folder(tmp_path, clock):
     (tmp_path / "lists.jsonl").write_text("\n".join(map(json.dumps, playlists())))
     report = train_songs(tmp_path / "lists.jsonl", tmp_path / "out", SMALL, tune_seconds=150.0)
@@ -136,6 +255,30 @@ def test_files_to_folder(tmp_path, clock):
         train_songs(tmp_path / "lists.jsonl", tmp_path / "lists.jsonl", SMALL)
     with pytest.raises(InputError, match="give the file of songs"):
         train_songs(tmp_path / "lists.jsonl", tmp_path / "o", SMALL, tags=tmp_path / "t")
+
+
+def test_what_was_chosen_before_an_interruption_is_trained(tmp_path, clock):
+    lists, config = tmp_path / "lists.jsonl", replace(SMALL, epochs=2, deterministic=True)
+    lists.write_text("\n".join(map(json.dumps, playlists())))
+    whole = Stops()
+    train_songs(lists, tmp_path / "whole", config, tune_seconds=300.0, progress=whole)
+    tried = len(_begun(whole.notes))
+    assert 1000 - whole.left == tried + 1
+    with pytest.raises(KeyboardInterrupt):
+        train_songs(lists, tmp_path / "out", config, tune_seconds=300.0, progress=Stops(tried))
+    told = Stops()
+    train_songs(lists, tmp_path / "out", config, tune_seconds=300.0, progress=told)
+    assert told.notes[0] == f"going on after {tried} trainings of the tuning"
+    assert told.left == 999
+    found, expected = (
+        json.loads((tmp_path / name / "tuning.json").read_text()) for name in ("out", "whole")
+    )
+    assert (found["trials"], found["chosen"]) == (expected["trials"], expected["chosen"])
+    assert found["chosen"]["changed"]
+    np.testing.assert_array_equal(
+        *(SongRecommender.load(tmp_path / name).vectors.output for name in ("out", "whole"))
+    )
+    assert not (tmp_path / "out" / "checkpoint").exists()
 
 
 class NotYet(FakeEncoder):

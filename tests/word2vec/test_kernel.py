@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ def run(ids, *, vector_size=20, window=3, negative=4, sample=0.0, seed=7):
         *noise,
         *settings.values(),
         seed,
+        np.zeros(1, np.uint8),
     )
     expected = reference.train_block(
         ids, theirs[0], theirs[1], keep=keep, noise=noise, seed=seed, **settings
@@ -77,11 +79,29 @@ def test_a_huge_logit_gives_a_finite_step():
     syn0, syn1 = np.tile(start, 2), np.tile(-start, 2)
     keep, noise = keep_thresholds(np.array([5, 5]), 0), noise_tables(np.array([5, 5]), 0.75)
     ids = np.array([0, 1, 0, 1], np.int32)
-    loss, pairs = kernel.train_block(ids, syn0, syn1, 16, keep, *noise, 2, 2, 0.025, 0.025, 1)
+    settings = (2, 2, 0.025, 0.025, 1, np.zeros(1, np.uint8))
+    loss, pairs = kernel.train_block(ids, syn0, syn1, 16, keep, *noise, *settings)
     assert np.isfinite(syn0).all()
     assert np.isfinite(syn1).all()
     assert math.isfinite(loss)
     assert pairs > 0
+
+
+def test_another_thread_can_end_a_block():
+    """Here of minutes of work, within a window of it."""
+    ids = np.array(text(1 << 16), np.int32)
+    ids[ids < 0] = 0
+    matrices = np.random.default_rng(1).normal(size=(2, len(COUNTS) * 512)).astype(np.float32)
+    before, stop = matrices.copy(), np.zeros(1, np.uint8)
+    keep, noise = keep_thresholds(COUNTS, 0), noise_tables(COUNTS, 0.75)
+    block = (ids, *matrices, 512, keep, *noise, 1000, 20, 1e-4, 1e-4, 1, stop)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(kernel.train_block, *block)
+        while np.array_equal(matrices, before):
+            assert not running.done()
+        stop[0] = True
+        _, pairs = running.result()
+    assert 0 < pairs < len(ids) * 100  # of some 1,000 for each centre
 
 
 def test_random_bits_are_splitmix64():
