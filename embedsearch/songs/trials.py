@@ -21,10 +21,12 @@ _STATE, _VECTORS = "state.json", "vectors"
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """Settings that were tried, and how well they continued the playlists held back."""
+    """Settings that were tried, and how well they continued the playlists held back: `by_vectors`
+    is the nDCG of the vectors alone."""
 
     config: SongConfig
     measures: Measures
+    by_vectors: float
     seconds: float
 
     def changed(self, given: SongConfig) -> dict[str, Any]:
@@ -112,6 +114,7 @@ class TrialsFile:
         return {
             "changed": trial.changed(self.given),
             "measures": asdict(trial.measures),
+            "by_vectors": trial.by_vectors,
             "seconds": trial.seconds,
         }
 
@@ -119,6 +122,7 @@ class TrialsFile:
         return Trial(
             config=replace(self.given, **entry["changed"]),
             measures=Measures(**entry["measures"]),
+            by_vectors=float(entry["by_vectors"]),
             seconds=float(entry["seconds"]),
         )
 

@@ -25,7 +25,10 @@ from embedsearch.types import SILENT, Progress
 
 HELD_BACK = 0.12
 """Share of the playlists, the latest ones."""
-MOST_CASES = 200
+MOST_CASES, MOST_BY_VECTORS = 200, 100
+KEPT_BY_VECTORS = 0.9
+"""Of what the vectors of the settings given find alone: the blend may gain by a training that
+spoils them, but similar songs, texts and songs in no playlist live on them."""
 LEAST_PLAYLISTS = 20
 K = 10
 _TRAINING: dict[str, tuple[Any, ...]] = {
@@ -56,7 +59,8 @@ _RANKING: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """`trials[0]` are the settings that were given, `chosen` the ones with the highest nDCG."""
+    """`trials[0]` are the settings that were given, `chosen` the ones with the highest nDCG whose
+    vectors alone are not much worse than theirs."""
 
     chosen: Trial
     trials: tuple[Trial, ...]
@@ -69,13 +73,17 @@ class Tuning:
         given = self.trials[0].config
 
         def shown(trial: Trial) -> dict[str, Any]:
-            told = trial.measures.as_json()
-            return {"changed": trial.changed(given), **told, "seconds": trial.seconds}
+            return {
+                "changed": trial.changed(given),
+                **trial.measures.as_json(),
+                f"ndcg@{K}_by_vectors": trial.by_vectors,
+                "seconds": trial.seconds,
+            }
 
         return {
             "why": f"the highest nDCG@{K} of {len(self.trials)} settings on the continuation of "
             f"the latest {self.held_back} playlists, learned from the {self.training_playlists} "
-            "before them",
+            f"before them, where vectors alone keep {KEPT_BY_VECTORS} of theirs",
             "chosen": shown(self.chosen),
             "given": asdict(given),
             "seconds": self.seconds,
@@ -95,7 +103,8 @@ def tune(
     """Tries settings for about so many seconds; the ones given are tried however few they are.
 
     Trainings differ in one setting from the best so far, drawn at random with the config's seed;
-    for each, the settings of the ranking are improved one by one.
+    for each, the settings of the ranking are improved one by one. A training whose vectors alone
+    find much less than those of the settings given is not taken, see `KEPT_BY_VECTORS`.
 
     Args:
         playlists: each of two songs or more, the latest last.
@@ -140,9 +149,12 @@ def tune(
         leader = max(tried.of_trainings[number], key=_ndcg, default=None)
         if leader is None:
             continue
-        best = max(best or leader, leader, key=_ndcg)
+        spoilt = leader.by_vectors < KEPT_BY_VECTORS * tried.of_trainings[0][0].by_vectors
+        if best is None or (_ndcg(leader) > _ndcg(best) and not spoilt):
+            best = leader
         progress.note(
-            f"{change or 'as given'}: nDCG@{K} {_ndcg(leader):.4f}, best {_ndcg(best):.4f}"
+            f"{change or 'as given'}: nDCG@{K} {_ndcg(leader):.4f}, of vectors alone "
+            f"{leader.by_vectors:.4f}{' (too little)' if spoilt else ''}; best {_ndcg(best):.4f}"
         )
     assert best is not None
     return Tuning(
@@ -205,9 +217,14 @@ def _train(
         earlier, settings, songs=songs, checkpoint=checkpoint, progress=progress
     )
     cases = _cases(fitted, later)
-    first = _trial(fitted, cases, settings)
+    first = _trial(fitted, cases, settings, _by_vectors(fitted, cases))
     took = time.perf_counter() - began
     return _ranking(fitted, cases, first, until, progress), took
+
+
+def _by_vectors(fitted: SongRecommender, cases: Sequence[Case]) -> float:
+    some = cases[:: -(-len(cases) // MOST_BY_VECTORS)]
+    return measure_cases(fitted.ranker, baselines.vectors_alone(fitted.ranker), some, K).ndcg
 
 
 def _ranking(
@@ -224,16 +241,24 @@ def _ranking(
         best = max(found, key=_ndcg).config
         for value in values:
             if value != getattr(best, name) and time.perf_counter() < until:
-                found.append(_trial(fitted, cases, replace(best, **{name: value})))
+                settings = replace(best, **{name: value})
+                found.append(_trial(fitted, cases, settings, first.by_vectors))
                 progress.advance(1)
     return tuple(found)
 
 
-def _trial(fitted: SongRecommender, cases: Sequence[Case], config: SongConfig) -> Trial:
+def _trial(
+    fitted: SongRecommender, cases: Sequence[Case], config: SongConfig, by_vectors: float
+) -> Trial:
     began = time.perf_counter()
     ranker = fitted.ranker.with_config(config)
     measures = measure_cases(ranker, baselines.ours(ranker), cases, K)
-    return Trial(config=config, measures=measures, seconds=time.perf_counter() - began)
+    return Trial(
+        config=config,
+        measures=measures,
+        by_vectors=by_vectors,
+        seconds=time.perf_counter() - began,
+    )
 
 
 def _ndcg(trial: Trial) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from embedsearch.errors import InputError, StorageError
-from embedsearch.songs import SongRecommender, evaluate_songs, read_playlists
+from embedsearch.songs import SongRecommender, evaluate_songs, read_playlists, tuning
 from embedsearch.songs.baselines import item_knn, popularity
 from embedsearch.songs.cooccurrence import Cooccurrence
 from embedsearch.songs.evaluation import NAMES, continuation_cases, next_song_cases
@@ -161,6 +161,26 @@ def test_tuning_keeps_to_the_training(clock):
     assert "latest 11 playlists" in told["why"]
     with pytest.raises(InputError, match="20 playlists"):
         tune(lists[:10], config, seconds=1.0)
+
+
+def test_vectors_are_not_spoilt_for_the_blend(clock, monkeypatch):
+    """A training that teaches the vectors nothing, where the blend does best with it."""
+    trial = tuning._trial
+
+    def praised(fitted, cases, config, by_vectors):
+        found = trial(fitted, cases, config, by_vectors)
+        return replace(found, measures=replace(found.measures, ndcg=1 - config.alpha))
+
+    monkeypatch.setattr(tuning, "_TRAINING", {"alpha": (1e-9,)})
+    monkeypatch.setattr(tuning, "_trial", praised)
+    for kept, alpha in ((0.9, SMALL.alpha), (0.0, 1e-9)):
+        monkeypatch.setattr(tuning, "KEPT_BY_VECTORS", kept)
+        told = Stops()
+        found = tune(playlists(), SMALL, seconds=1e5, progress=told)
+        assert found.chosen.config.alpha == alpha
+        assert ("(too little)" in told.notes[-1]) == (kept > 0)
+        given, *_, spoilt = (each["ndcg@10_by_vectors"] for each in found.as_json()["trials"])
+        assert spoilt < 0.9 * given
 
 
 def test_an_interrupted_tuning_goes_on_after_its_last_training(tmp_path, clock):
