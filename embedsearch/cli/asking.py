@@ -180,7 +180,7 @@ def _tell(answer: Answer, *, is_empty: bool) -> None:
         remark(f"no language model was used: {quoted}. {HOW_TO_GET_ONE}")
         return
     told = {
-        "marker": "a marker that points to no source was taken out: {}",
+        "marker": "a marker points to no source: {}",
         "quote": "these words do not stand in their source: {}",
         "support": "no source supports: {}",
         "length": "the answer was cut off: {}; raise --max-new-tokens",

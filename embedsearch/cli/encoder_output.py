@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from embedsearch.cli.output import print_json, remark
@@ -12,8 +13,8 @@ from embedsearch.finetuning.promotion import Trial
 from embedsearch.text.words import counted
 
 
-def print_training(report: LoopReport, as_json: bool) -> None:
-    """What each step of `train encoder` did."""
+def print_training(report: LoopReport, db: Path, as_json: bool) -> None:
+    """What each step of `train encoder` did; `db` is the collection of the trial."""
     if as_json:
         print_json(report.as_json())
         return
@@ -24,7 +25,7 @@ def print_training(report: LoopReport, as_json: bool) -> None:
         remark(f"negatives: {mined.kept:,} of {mined.candidates:,}; left {_counts(mined.dropped)}")
     _tell_training(report.training)
     if report.trial:
-        _tell_trial(report.trial)
+        _tell_trial(report.trial, db)
 
 
 def _counts(counts: Any) -> str:
@@ -45,7 +46,7 @@ def _tell_training(report: TrainingReport) -> None:
         )
 
 
-def _tell_trial(trial: Trial) -> None:
+def _tell_trial(trial: Trial, db: Path) -> None:
     for name, found in trial.measures.items():
         print(
             f"{trial.mode} {name:<10} {found.before:.4f} → {found.after:.4f}  "
@@ -55,4 +56,4 @@ def _tell_trial(trial: Trial) -> None:
     done = "promoted" if trial.promoted else "not promoted"
     print(f"{done}: {plain(trial.reason)}")
     if trial.promoted:
-        remark("`embedsearch rollback` goes back to the model before")
+        remark(f"`embedsearch rollback --db {plain(str(db))}` goes back to the model before")

@@ -245,6 +245,7 @@ def encoder(
     if tokenizer and base:
         raise typer.BadParameter("give either --model or --tokenizer, not both")
     made = typed_path(out).resolve()
+    home = db or Path(os.environ.get("EMBEDSEARCH_DB", DEFAULT_DB))
     with (
         resumable(state_folder(made), made=made),
         TerminalProgress() as progress,
@@ -252,7 +253,6 @@ def encoder(
     ):
         base, name = new or base, f"random weights for {tokenizer}" if new else ""
         if collected:
-            home = db or Path(os.environ.get("EMBEDSEARCH_DB", DEFAULT_DB))
             with Collection.open(home, create=False, device=device) as collection:
                 report = improve_encoder(
                     collection,
@@ -279,7 +279,7 @@ def encoder(
                 progress=progress,
             )
             report = LoopReport(training=trained, seconds=trained.seconds)
-    print_training(report, as_json)
+    print_training(report, home, as_json)
     return DONE
 
 

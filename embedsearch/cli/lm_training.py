@@ -159,7 +159,7 @@ def lm(
         report = train_lm(
             found.pairs, config, start=start, output=out, device=device, progress=progress
         )
-    remark_skipped([*found.skipped, *report.skipped])
+    remark_skipped([*found.skipped, *report.skipped], listed=True)
     if as_json:
         skipped = [asdict(each) for each in (*found.skipped, *report.skipped)]
         print_json({**asdict(report), "skipped": skipped})

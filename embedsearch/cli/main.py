@@ -16,6 +16,8 @@ from embedsearch.errors import EmbedSearchError
 DONE, NOTHING_FOUND, WRONG_USE, INTERNAL, INTERRUPTED = 0, 1, 2, 70, 130
 _GOES_ON = {"index", "reindex"}
 """Commands that keep what they have done so far, whatever that is."""
+_BEGINS_ANEW = {"tokenizer", "terms", "static"}
+"""Trainings that keep no state. One that does says itself what it goes on from, see `resumable`."""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -104,7 +106,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _interrupted(arguments: Sequence[str]) -> str:
     if _GOES_ON.intersection(arguments[:1]):
         return "interrupted; what was done is kept, the same command goes on from there"
-    return NOTHING_SAVED if list(arguments[:1]) == ["train"] else "interrupted"
+    trains_anew = list(arguments[:1]) == ["train"] and _BEGINS_ANEW.intersection(arguments[1:2])
+    return NOTHING_SAVED if trains_anew else "interrupted"
 
 
 def _drop_output() -> None:

@@ -98,7 +98,7 @@ def index(
     if as_json:
         print_json(asdict(report))
     else:
-        remark_skipped(report.skipped)
+        remark_skipped(report.skipped, listed=True)
         print_report(report, dry_run=dry_run)
     return _exit_code(report)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from embedsearch.cli.terminal import megabytes, plain, terminal
+from embedsearch.text.skipping import skipped_lines
 from embedsearch.text.words import counted
 from embedsearch.types import Hit, Skipped, SyncReport
 
@@ -17,16 +17,9 @@ if TYPE_CHECKING:
 
     from embedsearch.collection.status import IndexStatus, Status
 
-SHOWN_SKIPPED = 20
 INDENT = "    "
 MAX_WIDTH = 100
 """A passage is set no wider than is good to read."""
-_UNREMARKABLE = (
-    *("hidden", "named in .gitignore", "the collection itself", "excluded"),
-    "binary file (",
-)
-"""Reasons to pass over a file that are as it should be: they are counted. A file of binary content
-that no suffix told is worth a line."""
 
 
 def print_json(value: Any) -> None:
@@ -120,20 +113,10 @@ def print_report(report: SyncReport, *, dry_run: bool = False) -> None:
         print(f"beyond what the model can see: {counted(report.truncated_tokens, 'token')}")
 
 
-def remark_skipped(skipped: Iterable[Skipped]) -> None:
-    """What was passed over: each thing that went wrong, and the rest as numbers."""
-    told, plainly = [], Counter[str]()
-    for entry in skipped:
-        if entry.reason.startswith(_UNREMARKABLE):
-            plainly[entry.reason] += 1
-        else:
-            told.append(entry)
-    for entry in told[:SHOWN_SKIPPED]:
-        remark(f"skipped {entry.path}: {entry.reason}")
-    if len(told) > SHOWN_SKIPPED:
-        remark(f"… and {len(told) - SHOWN_SKIPPED} more; --json lists them all")
-    for reason, times in plainly.most_common():
-        remark(f"skipped {times} × {reason}")
+def remark_skipped(skipped: Iterable[Skipped], *, listed: bool = False) -> None:
+    """What was passed over; `listed` where the JSON of the command lists it."""
+    for line in skipped_lines(skipped, where_all="--json lists them all" if listed else ""):
+        remark(line)
 
 
 def _index_rows(index: IndexStatus) -> dict[str, str]:

@@ -68,6 +68,8 @@ def _has_weights(folder: Path) -> bool:
 
 def check_causal(folder: Path) -> None:
     """ModelError unless the folder holds a causal language model in safetensors."""
+    if not (folder / CONFIG).is_file():
+        raise ModelError(f"{folder} is no folder of a language model: it has no {CONFIG}")
     settings = _read_json(folder / CONFIG)
     made = settings.get("architectures") or []
     if not any(isinstance(name, str) and name.endswith(_CAUSAL) for name in made):

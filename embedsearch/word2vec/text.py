@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from embedsearch.text.skipping import skipped_lines
 from embedsearch.text.texts import TextFiles
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.text.words import split_words
@@ -23,8 +24,8 @@ def read_sequences(
     Plain text (`.txt`, also gzipped, and files without a suffix) is streamed, however large; other
     formats are read as `index` reads them, folders with all their files. Words are runs of
     letters and digits in lower case, or the tokens of a `tokenizer`. A line of a megabyte comes in
-    parts. What is in `exclude`, files or folders, is passed over. `progress` is told at the end of
-    all that was passed over.
+    parts. What is in `exclude`, files or folders, is passed over. `progress` is told at the end
+    what was passed over.
 
     Raises, while iterating: NotFoundError for a path that is not there, InputError with file and
     line for plain text that is not UTF-8, or where no file could be read.
@@ -36,8 +37,8 @@ def read_sequences(
             words = split(line)
             if words:
                 yield words
-    for skipped in texts.skipped:
-        progress.note(f"skipped {skipped.path}: {skipped.reason}")
+    for line in skipped_lines(texts.skipped):
+        progress.note(line)
 
 
 def _splitter(tokenizer: Tokenizer | None) -> Callable[[str], list[str]]:

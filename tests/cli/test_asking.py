@@ -9,6 +9,7 @@ import pytest
 from embedsearch.cli.terminal import plain
 from tests.cli.test_commands import assert_error
 from tests.generation.rude_server import serving
+from tests.generation.scripted import ScriptedLM
 from tests.generation.tiny import make_tiny_lm
 
 KEYS = {"answer", "citations", "hits", "generator", "abstained"}
@@ -83,6 +84,18 @@ def test_ask_with_a_language_model(cli, home, llm):
     assert plain(answer["answer"]) in plain(shown.out)
     assert cli(*asked, "--temperature", 3, "--seed", 5, "--json").json["answer"] != answer["answer"]
     assert cli(*asked, "--num-beams", 2, "--json").code == 0
+
+
+def test_what_was_shown_before_the_check_is_not_said_to_be_gone(cli, home, monkeypatch):
+    def scripted(*_arguments, **_options):
+        return ScriptedLM("<think>Hm.</think>\nIt is sent [99].")
+
+    monkeypatch.setattr("embedsearch.cli.asking.load_language_model", scripted)
+    shown = cli("ask", QUESTION)
+    assert "<think>Hm.</think>" in shown.out
+    assert "It is sent [99]." in shown.out
+    assert shown.err.startswith("a marker points to no source: [99]\n")
+    assert cli("ask", QUESTION, "--json").json["answer"] == "It is sent."
 
 
 def test_ask_with_a_language_model_that_cannot_be(cli, home, llm, tiny):

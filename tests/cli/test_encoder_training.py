@@ -8,6 +8,9 @@ import pytest
 
 from embedsearch.cli.main import main
 from embedsearch.collection.collection import Collection
+from embedsearch.finetuning.closed_loop import LoopReport
+from embedsearch.finetuning.promotion import Trial
+from embedsearch.finetuning.training import train_encoder
 from embedsearch.types import Document
 from tests.encoder.test_training import PAIRS, WORDS
 from tests.encoder.tiny import make_tiny_model
@@ -78,6 +81,24 @@ def test_the_closed_loop(tmp_path, capsys, base, pairs, judged):
     assert code == (0 if trial["promoted"] else 2)
     _, status = run(capsys, "status", "--db", db)
     assert status["model"] == str(base)
+
+
+def test_how_to_go_back_is_told_with_the_collection(tmp_path, capsys, monkeypatch, base, pairs):
+    db, out = tmp_path / "c.es", tmp_path / "out"
+    trial = Trial(
+        before=str(base), after=str(out), mode="hybrid", split="test", questions=1, measures={},
+        promoted=True, reason="it is better", seconds=1.0,
+    )  # fmt: skip
+
+    def improve(_collection, output, config, *, data, **_options):
+        trained = train_encoder(data, config.training, base=base, output=output)
+        return LoopReport(training=trained, trial=trial)
+
+    monkeypatch.setattr("embedsearch.cli.encoder_training.improve_encoder", improve)
+    Collection.open(db, model=base).close()
+    command = ["train", "encoder", pairs, "--out", out, "--db", db, *FEW_STEPS]
+    assert main(list(map(str, command))) == 0
+    assert f"`embedsearch rollback --db {db}` goes back" in capsys.readouterr().err
 
 
 def settings_of(model):

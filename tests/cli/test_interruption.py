@@ -87,6 +87,19 @@ def test_a_training_says_whether_it_goes_on(train, tmp_path, monkeypatch, kind, 
         assert "going on after" in done.err
 
 
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_before_the_training_begins_nothing_is_said_of_its_state(train, monkeypatch, kind):
+    """There may be one, of a run before."""
+
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    for name in ("words", "lm_training", "encoder_training", "songs"):
+        monkeypatch.setattr(f"embedsearch.cli.{name}.resumable", interrupted)
+    outcome = train(kind)
+    assert (outcome.code, outcome.err.splitlines()[-1]) == (130, "embedsearch: interrupted")
+
+
 @pytest.mark.parametrize("kind", ["tokenizer", "static"])
 def test_what_keeps_no_state_promises_nothing(cli, tmp_path, monkeypatch, kind):
     def interrupted(*_arguments, **_options):

@@ -219,6 +219,9 @@ def test_damaged_folders(tmp_path, folder):
     (copy / "config.json").write_text("[]")
     with pytest.raises(ModelError, match="damaged"):
         CausalLM.load(copy)
+    (copy / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"no folder of a language model: it has no config\.json"):
+        CausalLM.load(copy)
 
 
 def test_missing_weights(tmp_path, folder):
