@@ -40,6 +40,22 @@ class CountingEncoder(FakeEncoder):
         return super().encode_query(texts)
 
 
+class Notes:
+    """A Progress that keeps the remarks."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def start(self, description: str, total: int | None, unit: str) -> None:
+        pass
+
+    def advance(self, amount: int) -> None:
+        pass
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
+
+
 class Untouchable:
     """An encoder of the same name that must not be used at all."""
 

@@ -11,6 +11,7 @@ import typer
 from embedsearch.answers.answer import EXTRACTIVE, Answer, AnswerConfig
 from embedsearch.answers.language_models import (
     HOW_TO_GET_ONE,
+    NONE,
     LanguageModelConfig,
     load_language_model,
 )
@@ -144,11 +145,11 @@ def ask(
         )
         is_empty = not len(collection)
     if as_json:
-        _tell(answer, is_empty=is_empty)
+        _tell(answer, is_empty=is_empty, advise=llm != NONE)
         print_json(answer_json(answer))
     else:
         print("" if shown.any else plain_lines(answer.text), flush=True)
-        _tell(answer, is_empty=is_empty)
+        _tell(answer, is_empty=is_empty, advise=llm != NONE)
         _print_sources(answer)
     problems = {problem.kind for problem in answer.problems}
     if "server" in problems:
@@ -168,8 +169,9 @@ class _Shown:
         self.any = True
 
 
-def _tell(answer: Answer, *, is_empty: bool) -> None:
-    """On stderr: what the answer was made with, and what is wrong with it."""
+def _tell(answer: Answer, *, is_empty: bool, advise: bool) -> None:
+    """On stderr: what the answer was made with, what is wrong with it, and how to get a language
+    model where none was and that is not what was asked for (`advise`)."""
     if not answer.hits:
         remark_nothing(is_empty=is_empty)
         return
@@ -177,7 +179,7 @@ def _tell(answer: Answer, *, is_empty: bool) -> None:
         quoted = "these are the sentences that answer best"
         if answer.abstained:
             quoted = "no sentence fits well enough; --least-support 0 quotes the best all the same"
-        remark(f"no language model was used: {quoted}. {HOW_TO_GET_ONE}")
+        remark(f"no language model was used: {quoted}" + f". {HOW_TO_GET_ONE}" * advise)
         return
     told = {
         "marker": "a marker points to no source: {}",

@@ -190,5 +190,7 @@ def _score(fields: Fields, most: float) -> float:
     if score is None:
         raise InputError(f"the score {str(typed)[:40]!r} is no number")
     if not 0 <= score <= most:
-        raise InputError(f"the score {score:g} is not between 0 and {most:g}: set max_score")
+        raise InputError(
+            f"the score {score:g} is not between 0 and {most:g}: max_score is the highest there is"
+        )
     return score / most

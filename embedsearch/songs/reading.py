@@ -51,7 +51,7 @@ def read_playlists(path: str | Path, *, progress: Progress = SILENT) -> Playlist
         else:
             found = _read_cornell(reader, progress)
     for reason, count in found.skipped.items():
-        progress.note(f"{reader.name}: passed over {count:,} {reason}")
+        progress.note(f"{reader.name}: passed over, {reason}: {count:,}")
     if not found.lists:
         raise InputError(f"{reader.name} has no playlist of two songs or more")
     return found

@@ -39,6 +39,12 @@ def test_ask_as_json(cli, home):
     assert first["marker"] in answer["answer"]
 
 
+def test_how_to_get_a_language_model_is_told_to_who_did_not_refuse_one(cli, home):
+    told = "no language model was used: these are the sentences that answer best"
+    assert cli("ask", QUESTION).err.startswith(told + ". --llm auto fetches")
+    assert cli("ask", QUESTION, "--llm", "none").err == told + "\n"
+
+
 def test_ask_reads_well(cli, home):
     outcome = cli("ask", QUESTION, "--sentences", 1)
     assert outcome.code == 0

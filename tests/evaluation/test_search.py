@@ -25,6 +25,7 @@ from embedsearch.evaluation.search import (
     score_run,
 )
 from tests.fake_encoder import FakeEncoder
+from tests.support import Notes
 
 
 class CountingEncoder(FakeEncoder):
@@ -37,22 +38,6 @@ class CountingEncoder(FakeEncoder):
     def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.documents += len(texts)
         return super().encode_document(texts)
-
-
-class Notes:
-    """A Progress that keeps the remarks."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def start(self, description: str, total: int | None, unit: str) -> None:
-        pass
-
-    def advance(self, amount: int) -> None:
-        pass
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 CORPUS = {
@@ -182,7 +167,7 @@ def test_gzipped_files_and_a_folder_of_files_read_alike(judged: Path) -> None:
     write_qrels(judged / "qrels" / "test.tsv", [(q, f"sub/{d}.txt", s) for q, d, s in QRELS])
     notes = Notes()
     assert evaluate(judged, notes).measures == expected.measures
-    assert "skipped empty.txt: empty" in notes.notes
+    assert "skipped empty.txt: empty" in notes.lines
 
 
 def test_a_kept_collection_is_not_embedded_again(judged: Path, tmp_path: Path) -> None:
@@ -241,11 +226,11 @@ def test_the_split_is_test_or_the_first_which_is_told(judged: Path) -> None:
     write_qrels(judged / "qrels" / "dev.tsv", [("a", "1", 1)])
     notes = Notes()
     assert evaluate(judged, notes).split == "test"
-    assert notes.notes == []
+    assert notes.lines == []
     assert evaluate(judged, split="dev").queries == 1
     (judged / "qrels" / "test.tsv").unlink()
     assert evaluate(judged, notes).split == "dev"
-    assert notes.notes == ["there is no split test; this is dev of dev"]
+    assert notes.lines == ["there is no split test; this is dev of dev"]
     with pytest.raises(NotFoundError, match="its splits: dev"):
         evaluate(judged, split="train")
 
@@ -305,7 +290,7 @@ def test_ids_that_do_not_fit_together_are_remarked_or_refused(judged: Path) -> N
     found = evaluate(judged, notes, mode="keyword")
     assert found.queries == 3
     assert found.measures["recall@100"] == pytest.approx((0.5 + 1 + 0.5) / 3)
-    assert notes.notes == [
+    assert notes.lines == [
         "queries.jsonl lacks 1 of 4 judged queries, which are left out: 'no such'",
         "the corpus lacks 1 of 5 relevant documents, which cannot be found: 'no such'",
     ]
@@ -323,8 +308,8 @@ def test_damaged_lines_are_told_and_a_query_given_twice_refused(judged: Path) ->
         file.write("{\n")
     notes = Notes()
     assert evaluate(judged, notes).documents == 4
-    assert len(notes.notes) == 1
-    assert notes.notes[0].startswith("skipped corpus.jsonl:5: not JSON")
+    assert len(notes.lines) == 1
+    assert notes.lines[0].startswith("skipped corpus.jsonl:5: not JSON")
     with (judged / "queries.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"_id": "a", "text": "again"}\n')
     with pytest.raises(InputError, match="the query id 'a' stands in it more than once"):
@@ -336,15 +321,15 @@ def test_an_id_that_two_documents_have_is_told(judged: Path) -> None:
         file.write(json.dumps({"_id": "3", "text": "rain"}) + "\n")
     notes = Notes()
     assert evaluate(judged, notes).documents == len(CORPUS)
-    assert any("the corpus has 1 id more than once" in note for note in notes.notes)
-    assert any("'3'" in note for note in notes.notes)
+    assert any("the corpus has 1 id more than once" in note for note in notes.lines)
+    assert any("'3'" in note for note in notes.lines)
 
 
 def test_fewer_results_than_recall_asks_for_are_told(judged: Path) -> None:
     for depth, told in ((10, True), (100, False)):
         notes = Notes()
         evaluate(judged, notes, depth=depth)
-        assert any("10 results a query: recall@100" in note for note in notes.notes) is told
+        assert any("10 results a query: recall@100" in note for note in notes.lines) is told
 
 
 @pytest.mark.parametrize("settings", [{"depth": 0}, {"mode": "fuzzy"}])

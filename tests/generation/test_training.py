@@ -7,6 +7,7 @@ import json
 import random
 import resource
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,7 @@ from embedsearch.generation.training.trainer import group_loss
 from embedsearch.text.tokenizer import Tokenizer
 from embedsearch.types import SILENT
 from tests.generation.tiny import END, make_tiny_lm
+from tests.support import Notes
 
 PAIRS = [
     Pair(prompt=f"the colour of {thing} is", response=colour, place=f"p:{number}")
@@ -400,6 +402,22 @@ def test_lora_leaves_a_model_of_the_same_form(folder, tmp_path):
     assert [n for n, _ in before.named_parameters()] == [n for n, _ in after.named_parameters()]
     assert torch.equal(before.get_input_embeddings().weight, after.get_input_embeddings().weight)
     assert [one.text for one in say(tmp_path / "out")] == [pair.response for pair in PAIRS]
+
+
+def test_a_run_that_ends_before_the_learning_rate_is_up_is_told(folder, tmp_path):
+    told = {}
+    for epochs in (2, 3):
+        told[epochs] = Notes()
+        train_lm(
+            PAIRS,
+            replace(QUICK, epochs=epochs, warmup_steps=4),
+            start=start_from(folder),
+            output=tmp_path / str(epochs),
+            device="cpu",
+            progress=told[epochs],
+        )
+    assert any("4 steps in all" in line and "more epochs" in line for line in told[2].lines)
+    assert not any("in all" in line for line in told[3].lines)
 
 
 def test_embeddings_that_are_frozen(folder, tmp_path):

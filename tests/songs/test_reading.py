@@ -11,23 +11,9 @@ from hypothesis import strategies as st
 from embedsearch.errors import InputError, NotFoundError
 from embedsearch.songs import Song, read_playlists, read_songs
 from embedsearch.songs.playlists import collect
-from tests.support import write
+from tests.support import Notes, write
 
 HEADER = "a b c d \n2 1 1 0 \n"
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def start(self, description: str, total: int | None, unit: str) -> None:
-        pass
-
-    def advance(self, amount: int) -> None:
-        pass
-
-    def note(self, message: str) -> None:
-        self.lines.append(message)
 
 
 def test_cornell(tmp_path):
@@ -50,7 +36,7 @@ def test_what_teaches_nothing_is_counted(tmp_path):
         "empty playlists": 1,
         "playlists of one song": 2,
     }
-    assert any("passed over 2 playlists of one song" in line for line in notes.lines)
+    assert any("passed over, playlists of one song: 2" in line for line in notes.lines)
     assert any(":2: 3 of 3 numbers of plays" in line for line in notes.lines)
     assert any("song 0: 9, counted 2" in line for line in notes.lines)
 

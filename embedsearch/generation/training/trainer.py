@@ -17,6 +17,7 @@ from embedsearch.generation.training.config import LMTrainingConfig
 from embedsearch.generation.training.interruption import uninterrupted
 from embedsearch.generation.training.recall import recall_rows
 from embedsearch.generation.training.rows import Example, Row, pack_rows, side_by_side
+from embedsearch.text.words import counted
 from embedsearch.tuning.schedule import ScheduleConfig, Unfreezing
 from embedsearch.types import Progress
 
@@ -130,6 +131,11 @@ class Trainer:
         self._losses = list(done.losses)
         progress.start("Training", len(steps), "steps")
         progress.advance(done.step)
+        if len(steps) <= config.warmup_steps:
+            progress.note(
+                f"{counted(len(steps), 'step')} in all, and the learning rate rises for "
+                f"{config.warmup_steps}: little is learned without more epochs"
+            )
         self._done = done.step
         self.model.train()
         try:
