@@ -74,15 +74,14 @@ class Codes:
         self._index = faiss_index
         self._memory = memory  # what the index may point into
         self.gaps = gaps
-        outer = inner = faiss.downcast_index(faiss_index)
+        outer = faiss.downcast_index(faiss_index)
         self._transforms: list[Any] = []
         if isinstance(outer, faiss.IndexPreTransform):
             chain = [outer.chain.at(place) for place in range(outer.chain.size())]
             self._transforms = [faiss.downcast_VectorTransform(each) for each in chain]
-            inner = faiss.downcast_index(outer.index)
-        self._inner = inner
-        self._inverted = isinstance(inner, faiss.IndexIVF)
-        self._graph = isinstance(inner, faiss.IndexHNSW)
+        self._inner = _inner(faiss_index)
+        self._inverted = isinstance(self._inner, faiss.IndexIVF)
+        self._graph = isinstance(self._inner, faiss.IndexHNSW)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -243,6 +242,8 @@ def empty_index(factory: str, dim: int) -> Any:
     outer = faiss.downcast_index(made)
     if isinstance(outer, (faiss.IndexIDMap, faiss.IndexRefine)):
         raise _refused(factory, dim, "ids and re-ranking are added by embedsearch")
+    if isinstance(_inner(made), (faiss.IndexNSG, faiss.IndexNNDescent)):
+        raise _refused(factory, dim, "such a graph may never be done where some vectors are equal")
     return made
 
 
@@ -282,15 +283,21 @@ def train_codes(
 def _quieten(made: Any) -> None:
     """Keeps FAISS from telling stderr that there are few vectors, once for each of its parts: what
     comes of it is measured."""
-    import faiss
-
-    inner = faiss.downcast_index(made)
-    if isinstance(inner, faiss.IndexPreTransform):
-        inner = faiss.downcast_index(inner.index)
+    inner = _inner(made)
     parts: list[Any] = [inner, getattr(inner, "pq", None)]
     for part in parts:
         if hasattr(part, "cp"):
             part.cp.min_points_per_centroid = 1
+
+
+def _inner(made: Any) -> Any:
+    """The index behind a transformation of its vectors, or the index itself."""
+    import faiss
+
+    inner = faiss.downcast_index(made)
+    if isinstance(inner, faiss.IndexPreTransform):
+        return faiss.downcast_index(inner.index)
+    return inner
 
 
 def _refused(factory: str, dim: int, why: str) -> InputError:

@@ -265,6 +265,8 @@ def test_faiss_does_not_complain_of_few_rows_on_stderr(tmp_path, capfd, factory)
         ("nonsense", "could not parse"),
         ("PQ7", ""),
         ("IDMap,Flat", "added by embedsearch"),
+        ("NSG16", "may never be done where some vectors are equal"),
+        ("PCA16,NSG16", "may never be done"),
         ("IVF16,PQ24x4fs,Refine(SQ8)", "added by embedsearch"),
     ],
 )
