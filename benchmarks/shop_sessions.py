@@ -18,10 +18,9 @@ from embedsearch.cli.terminal import TerminalProgress
 from embedsearch.songs import SongConfig, SongRecommender, evaluate_songs
 from embedsearch.songs.evaluation import NAMES
 from embedsearch.songs.reading import read_playlists
-from embedsearch.songs.tuning import tune
+from embedsearch.songs.tuning import KEPT_BY_VECTORS, tune
 
 OURS = ("embedsearch", "word2vec")
-KEPT_BY_VECTORS = 0.9
 
 
 def main() -> int:

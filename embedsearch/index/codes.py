@@ -242,7 +242,7 @@ def empty_index(factory: str, dim: int) -> Any:
     outer = faiss.downcast_index(made)
     if isinstance(outer, (faiss.IndexIDMap, faiss.IndexRefine)):
         raise _refused(factory, dim, "ids and re-ranking are added by embedsearch")
-    if isinstance(_inner(made), (faiss.IndexNSG, faiss.IndexNNDescent)):
+    if isinstance(_inner(made), faiss.IndexNSG):
         raise _refused(factory, dim, "such a graph may never be done where some vectors are equal")
     return made
 
